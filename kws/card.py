@@ -1,0 +1,234 @@
+"""Card: what a model file says about itself; read, checked, written."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from kws.errors import CardError
+
+VERSION = 1
+KEY = "kws.card"
+"""Where the card lies in an ONNX file's metadata_props."""
+
+
+class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A part of the card: immutable, an unknown field is an error."""
+
+
+class Label(Strict, frozen=True):
+    """One output of the model. `median_length_s`: how long people take to say it."""
+
+    name: str
+    role: Literal["keyword", "wake", "background"] = "background"
+    phrase: str | None = None
+    median_length_s: float | None = None
+
+
+class Rate(Strict, frozen=True):
+    """False alarms per hour, as `events` in `hours`; `low`, `high`: the 95 % Poisson interval."""
+
+    per_hour: float
+    events: int
+    hours: float
+    low: float
+    high: float
+
+
+class Threshold(Strict, frozen=True):
+    """A keyword's threshold, and the false alarms it was calibrated on (None: not calibrated)."""
+
+    value: float
+    false_alarms: Rate | None = None
+
+
+class OperatingPoint(Strict, frozen=True):
+    """Thresholds for one rate of false alarms, all keywords of one role together."""
+
+    false_alarms_per_hour: float
+    role: Literal["keyword", "wake"]
+    thresholds: dict[str, float]
+    measured: Rate
+    miss_rate: float | None = None
+
+
+class Decision(Strict, frozen=True):
+    """How scores become events. Seconds of audio."""
+
+    smoothing_s: float = 0.0
+    release_s: float = 0.2
+    refractory_s: float = 0.5
+    stuck_s: float = 3.0
+    wake_window_s: float = 5.0
+
+
+class Gate(Strict, frozen=True):
+    """Which gate the thresholds were calibrated with; `none` unless the labels are speech."""
+
+    name: str = "none"
+    parameters: dict[str, int | float | str] = {}
+    hangover_s: float = 0.5
+
+
+class Source(Strict, frozen=True):
+    """The checkpoint that the file was made from."""
+
+    name: str
+    sha256: str
+
+
+class Data(Strict, frozen=True):
+    """A corpus that the network was trained on."""
+
+    name: str
+    licence: str
+    by: str = ""
+
+
+class Quantization(Strict, frozen=True):
+    """How weights are stored, e.g. scheme `int8-storage`; what stayed in float."""
+
+    scheme: str
+    excluded: list[str] = []
+
+
+class Parity(Strict, frozen=True):
+    """How close the file is to its source, on `clips` recordings."""
+
+    clips: int
+    max_difference: float
+    top1_agreement: float
+    forced: bool = False
+
+
+class Accuracy(Strict, frozen=True):
+    """One figure with its interval, what it was measured on, and the command that gives it."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    count: int
+    corpus: str
+    command: str = ""
+
+
+class Cost(Strict, frozen=True):
+    """Milliseconds per call, one thread, on the CPU that exported the file."""
+
+    ms_per_call: float
+    cpu: str
+
+
+class SelfTest(Strict, frozen=True):
+    """Synthesised audio (FLAC, base64 in JSON) with the scores [hops][labels] it must give."""
+
+    flac: bytes
+    scores: list[list[float]]
+
+
+class Network(Strict, frozen=True):
+    """What rebuilds a trainable network; the graph's initializers are its state dict."""
+
+    family: str
+    config: dict[str, int | float | str | list[int]]
+
+
+class Card(Strict, frozen=True):
+    """All that a model file says about itself. Lengths in samples at `sample_rate`."""
+
+    version: int
+    kind: Literal["window", "stream"]
+    family: str
+    sample_rate: int
+    window: int
+    hop: int
+    labels: list[Label]
+    activation: Literal["softmax", "sigmoid"]
+    producer: str
+    date: str
+    name: str = ""
+    description: str = ""
+    min_samples: int | None = None
+    max_samples: int | None = None
+    latency: int = 0
+    thresholds: dict[str, Threshold] = {}
+    decision: Decision = Decision()
+    gate: Gate = Gate()
+    operating_points: list[OperatingPoint] = []
+    source: Source | None = None
+    data: list[Data] = []
+    licence: str = ""
+    languages: list[str] = []
+    quantization: Quantization | None = None
+    parity: Parity | None = None
+    accuracy: list[Accuracy] = []
+    cost: Cost | None = None
+    self_test: SelfTest | None = None
+    gate_model: bytes | None = None
+    network: Network | None = None
+
+    @property
+    def keywords(self) -> list[Label]:
+        """The labels that can be spotted, in the graph's order."""
+        return [label for label in self.labels if label.role != "background"]
+
+
+def replace(card: Card, **changes: object) -> Card:
+    """Return a copy of the card with some fields changed."""
+    return msgspec.structs.replace(card, **changes)
+
+
+def encode(card: Card) -> str:
+    """Return the card as JSON."""
+    return msgspec.json.encode(card).decode()
+
+
+def decode(text: str, *, where: str) -> Card:
+    """Read and check a card; `where` names the file in messages.
+
+    Raises CardError: not JSON, a newer version, an unknown or missing field, values that
+    make no sense.
+    """
+    try:
+        version = msgspec.json.decode(text, type=_Versioned).version
+    except msgspec.DecodeError as error:
+        raise CardError(
+            f"{where}: the model card is not readable ({error}); export it again"
+        ) from None
+    if version > VERSION:
+        raise CardError(
+            f"{where}: its card has version {version}, this kws reads {VERSION}; upgrade kws"
+        )
+    try:
+        card = msgspec.json.decode(text, type=Card)
+    except msgspec.ValidationError as error:
+        raise CardError(f"{where}: the model card is wrong: {error}; export it again") from None
+    for wrong in _contradictions(card):
+        raise CardError(f"{where}: the model card is wrong: {wrong}; export it again")
+    return card
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+def _contradictions(card: Card) -> list[str]:
+    names = [label.name for label in card.labels]
+    spotted = {label.name for label in card.keywords}
+    levels = {name: threshold.value for name, threshold in card.thresholds.items()}
+    checks = {
+        f"version {card.version} does not exist": card.version < 1,
+        "rate, window and hop must be positive": min(card.sample_rate, card.window, card.hop) < 1,
+        "latency must not be negative": card.latency < 0,
+        "hop is longer than window": card.hop > card.window,
+        "there are no labels": not names,
+        "a label appears twice": len(set(names)) < len(names),
+        f"thresholds name no keyword: {sorted(set(levels) - spotted)}": bool(set(levels) - spotted),
+        "a threshold lies outside 0..1": any(not 0 <= level <= 1 for level in levels.values()),
+        "decision times must not be negative": any(
+            value < 0 for value in msgspec.structs.asdict(card.decision).values()
+        ),
+    }
+    return [message for message, wrong in checks.items() if wrong]

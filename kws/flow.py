@@ -1,0 +1,145 @@
+"""What flows through the chain: blocks in, scores between, events out; and what a stage is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples: TypeAlias = NDArray[np.float32]
+
+Item = TypeVar("Item", contravariant=True)
+Out = TypeVar("Out", covariant=True)
+
+
+class Stage(Protocol[Item, Out]):
+    """One step of the chain. `reset()` makes it as good as new."""
+
+    @property
+    def latency(self) -> int:
+        """How far, in samples of its output rate, the output may lie behind the input."""
+
+    def process(self, item: Item, /) -> list[Out]:
+        """Take one item; return what became ready, in order."""
+
+    def reset(self) -> None:
+        """Forget everything heard so far."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Consecutive audio: what a source delivers.
+
+    samples: float32 in [-1, 1], [n] mono, or [n, channels] before the resampler.
+    start: absolute index of the first sample, at `rate`. A start ahead of the last block's
+        end is a jump: audio in between was lost or withheld.
+    rate: Hz.
+    wall_time: seconds since the epoch of the first sample, None where there is no clock.
+    """
+
+    samples: Samples
+    start: int
+    rate: int
+    wall_time: float | None = None
+
+    @property
+    def end(self) -> int:
+        """Absolute index one past the last sample."""
+        return self.start + len(self.samples)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """One hop's probabilities, straight from the model (not smoothed).
+
+    values: float32 [labels], each in [0, 1].
+    start, end: absolute samples of the hop that was pushed in; scores belong to `end` minus
+        the model's `latency`.
+    rate: Hz. model: which of the spotter's models, counted from 0.
+    """
+
+    values: Samples
+    start: int
+    end: int
+    rate: int
+    model: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """A keyword was heard.
+
+    score: the smoothed score that passed `threshold`, both 0..1.
+    start_s, end_s: where in the audio the word lies; time_s: the audio clock when it was
+        known. All in seconds from the stream's start; start, end, time: the same in samples
+        at `rate`.
+    level_db: the word's RMS level in dBFS.
+    audio: float32 [n], the word with its pre-roll, up to `end`.
+    audio_start: absolute sample of `audio[0]`, at `rate`.
+    wall_time: seconds since the epoch at `time_s`; None for files.
+    """
+
+    keyword: str
+    score: float
+    threshold: float
+    start: int
+    end: int
+    time: int
+    rate: int
+    level_db: float
+    audio: Samples
+    audio_start: int
+    role: str = "keyword"
+    wall_time: float | None = None
+
+    @property
+    def start_s(self) -> float:
+        """Where the word begins, in seconds of audio."""
+        return self.start / self.rate
+
+    @property
+    def end_s(self) -> float:
+        """Where the word ends, in seconds of audio."""
+        return self.end / self.rate
+
+    @property
+    def time_s(self) -> float:
+        """When the word was known, in seconds of audio."""
+        return self.time / self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class AudioLost:
+    """Audio between two blocks never arrived, or was dropped by the source to catch up."""
+
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GateChanged:
+    """The gate opened or closed."""
+
+    open: bool
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeywordStuck:
+    """A score stayed high for so long that its role was armed again without this keyword."""
+
+    keyword: str
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DigitalSilence:
+    """The device began (or ceased) to deliver nothing but zeros: muted, or broken."""
+
+    silent: bool
+    time_s: float
+
+
+Event: TypeAlias = Scores | Detection | AudioLost | GateChanged | KeywordStuck | DigitalSilence
