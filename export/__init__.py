@@ -1,0 +1,1 @@
+"""From a checkpoint to one quantized ONNX file; torch lives here, never at run time."""

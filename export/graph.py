@@ -1,0 +1,165 @@
+"""Graphs: a torch module becomes ONNX, its large constants become small."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from export.frontends import logmel
+
+OPSET = 17
+"""With IR 8: the oldest onnxruntime that pyproject.toml allows loads it."""
+SMALL = 1024
+"""Bytes up to which a constant stays float32."""
+
+
+def trace(
+    module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str], prefix: str = ""
+) -> onnx.ModelProto:
+    """Export `module` with a dynamic batch; initializers keep their state-dict names.
+
+    `prefix` is dropped from those names, so that they are the inner network's own.
+    """
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # tracing turns fixed sizes into constants: intended
+        path = Path(folder) / "traced.onnx"
+        torch.onnx.export(
+            module.eval(),
+            tuple(inputs.values()),
+            path,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "batch"} for name in [*inputs, *outputs]},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        model = onnx.load(path)
+    _rename(model, {i.name: i.name.removeprefix(prefix) for i in model.graph.initializer})
+    return model
+
+
+def store_int8(model: onnx.ModelProto) -> None:
+    """Store float weights as int8 with a scale per output channel: Cast, then Mul.
+
+    onnxruntime folds both at load, so that arithmetic stays float32: at the few frames of a
+    hop int8 arithmetic is slower. Vectors and small constants are left alone.
+    """
+    for initializer in list(model.graph.initializer):
+        weight = numpy_helper.to_array(initializer)
+        if not initializer.name.endswith(".weight") or weight.ndim < 2 or weight.nbytes <= SMALL:
+            continue
+        axes = tuple(range(1, weight.ndim))
+        scale = np.abs(weight).max(axis=axes, keepdims=True) / 127
+        scale = np.where(scale > 0, scale, 1).astype(np.float32)
+        name = initializer.name
+        _replace(
+            model,
+            name,
+            [
+                helper.make_node("Cast", [name], [f"{name}.float"], to=TensorProto.FLOAT),
+                helper.make_node("Mul", [f"{name}.float", f"{name}.scale"], [f"{name}.value"]),
+            ],
+            {
+                name: np.rint(weight / scale).astype(np.int8),
+                f"{name}.scale": scale,
+            },
+        )
+
+
+def form_logmel(model: onnx.ModelProto, prefix: str, low: float, high: float, rate: int) -> None:
+    """Replace a LogMel's two stored matrices by the few nodes that compute them at load."""
+    bins = logmel.FFT // 2 + 1
+    mels = int(_initializer(model, f"{prefix}mel").dims[1])
+    step = (logmel.mel(high) - logmel.mel(low)) / (mels + 1)
+    n = np.arange(logmel.FRAME, dtype=np.float32)
+    hann = 0.5 - 0.5 * np.cos(n.astype(np.float64) * (2 * math.pi / logmel.FRAME))
+    dft, bank = f"{prefix}dft", f"{prefix}mel"
+    _replace(
+        model,
+        dft,
+        [
+            helper.make_node("Mul", [f"{dft}.n", f"{dft}.k"], [f"{dft}.nk"]),
+            # whole turns are taken out in integers: float32 would lose the phase
+            helper.make_node("Mod", [f"{dft}.nk", f"{dft}.size"], [f"{dft}.turn"]),
+            helper.make_node("Cast", [f"{dft}.turn"], [f"{dft}.real"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [f"{dft}.real", f"{dft}.unit"], [f"{dft}.phase"]),
+            helper.make_node("Cos", [f"{dft}.phase"], [f"{dft}.cos"]),
+            helper.make_node("Sin", [f"{dft}.phase"], [f"{dft}.sin"]),
+            helper.make_node("Concat", [f"{dft}.cos", f"{dft}.sin"], [f"{dft}.wave"], axis=1),
+            helper.make_node("Mul", [f"{dft}.wave", f"{dft}.window"], [f"{dft}.value"]),
+        ],
+        {
+            f"{dft}.n": n.astype(np.int32)[:, None],
+            f"{dft}.k": np.arange(bins, dtype=np.int32)[None],
+            f"{dft}.size": np.asarray(logmel.FFT, np.int32),
+            f"{dft}.unit": np.asarray(2 * math.pi / logmel.FFT, np.float32),
+            f"{dft}.window": hann.astype(np.float32)[:, None],
+        },
+    )
+    position = 1127.0 * np.log1p(np.arange(bins) * (rate / logmel.FFT) / 700.0) / step
+    centre = logmel.mel(low) / step + np.arange(1, mels + 1)
+    _replace(
+        model,
+        bank,
+        [
+            helper.make_node("Sub", [f"{bank}.position", f"{bank}.centre"], [f"{bank}.offset"]),
+            helper.make_node("Abs", [f"{bank}.offset"], [f"{bank}.distance"]),
+            helper.make_node("Sub", [f"{bank}.one", f"{bank}.distance"], [f"{bank}.slope"]),
+            helper.make_node("Relu", [f"{bank}.slope"], [f"{bank}.value"]),
+        ],
+        {
+            f"{bank}.position": position.astype(np.float32)[:, None],
+            f"{bank}.centre": centre.astype(np.float32)[None],
+            f"{bank}.one": np.asarray(1, np.float32),
+        },
+    )
+
+
+def largest_float(model: onnx.ModelProto) -> tuple[str, int]:
+    """Return name and bytes of the largest float32 constant."""
+    sizes = {
+        i.name: numpy_helper.to_array(i).nbytes
+        for i in model.graph.initializer
+        if i.data_type == TensorProto.FLOAT
+    }
+    return max(sizes.items(), key=lambda item: item[1])
+
+
+def _initializer(model: onnx.ModelProto, name: str) -> TensorProto:
+    found: TensorProto = next(i for i in model.graph.initializer if i.name == name)
+    return found
+
+
+def _replace(
+    model: onnx.ModelProto,
+    name: str,
+    nodes: list[onnx.NodeProto],
+    constants: dict[str, NDArray[np.generic]],
+) -> None:
+    """Let `nodes` (the last one makes `<name>.value`) stand where initializer `name` was used."""
+    for node in model.graph.node:
+        node.input[:] = [f"{name}.value" if used == name else used for used in node.input]
+    model.graph.initializer.remove(_initializer(model, name))
+    model.graph.initializer.extend(
+        numpy_helper.from_array(value, key) for key, value in constants.items()
+    )
+    old = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes, *old])
+
+
+def _rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
+    for initializer in model.graph.initializer:
+        initializer.name = names[initializer.name]
+    for node in model.graph.node:
+        node.input[:] = [names.get(used, used) for used in node.input]

@@ -1,0 +1,47 @@
+"""`python -m export.training`: recordings in, the bundled model file out.
+
+Seeded and resumable: run it again after a kill and it goes on. The run's state, log and
+decoded recordings lie in --work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import tomli
+import torch
+
+from export.training import ship
+from export.training.train import Trainer
+from kws.errors import KwsError
+
+HERE = Path(__file__).parent
+BUNDLED = HERE.parent.parent / "kws" / "models" / "bundled.onnx"
+
+
+def main() -> int:
+    """Train what is left to train, then write the model file with its card."""
+    parser = argparse.ArgumentParser(prog="python -m export.training", description=__doc__)
+    parser.add_argument("--recipe", type=Path, default=HERE / "bundled.toml")
+    parser.add_argument("--work", type=Path, default=Path(".training"), help="state and log")
+    parser.add_argument("--out", type=Path, default=BUNDLED, help="the model file")
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    try:
+        recipe = tomli.loads(args.recipe.read_text(encoding="utf-8"))
+        args.work.mkdir(parents=True, exist_ok=True)
+        trainer = Trainer(recipe, args.work)
+        trainer.resume()
+        trainer.run()
+        ship.ship(trainer.checkpoint, recipe, args.out, cache=args.work)
+    except KwsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

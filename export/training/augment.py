@@ -1,0 +1,75 @@
+"""Augmentation of whole batches: rooms, filters, signal-to-noise ratio, level, masks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+FULL_SCALE = 32768.0
+
+
+def mix(
+    words: Tensor, background: Tensor, level: Tensor, rooms: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Return strips [batch, samples] in [-1, 1] as a microphone might hear them.
+
+    words, background: [batch, samples] int16-scaled; level: [batch] RMS of the words;
+    rooms: [count, taps] unit-energy impulse responses.
+    """
+    batch, samples = words.shape
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.rand(batch, generator=generator) * (high - low) + low
+
+    def chance(share: float) -> Tensor:
+        return torch.rand(batch, generator=generator) < share
+
+    size = -(-(samples + rooms.shape[1]) // 16384) * 16384
+    bins = size // 2 + 1
+    spectrum = torch.fft.rfft(words, size)
+    room = torch.fft.rfft(rooms[torch.randint(len(rooms), (batch,), generator=generator)], size)
+    spectrum = torch.where(chance(0.5)[:, None], spectrum * room, spectrum)
+    power = background.square().mean(1).sqrt().clamp_min(1e-3)
+    loud = torch.where(level > 0, level, torch.full_like(level, 1000.0))
+    gain = loud / power * decibels(-uniform(-3, 35)) * chance(0.8)
+    spectrum = spectrum + torch.fft.rfft(background, size) * gain[:, None]
+    spectrum = spectrum * _filters(batch, bins, generator)
+    heard = torch.fft.irfft(spectrum, size)[:, :samples]
+    target = decibels(torch.where(chance(0.1), uniform(-10, 6), uniform(-46, -10)))
+    mixed: Tensor = heard * (target / loud)[:, None]
+    hiss = torch.randn(mixed.shape, generator=generator) * decibels(uniform(-95, -50))[:, None]
+    return (mixed + hiss * chance(0.8)[:, None]).clamp(-1, 1)
+
+
+def decibels(value: Tensor) -> Tensor:
+    """Return amplitude ratios of levels in dB."""
+    return torch.pow(10.0, value / 20)
+
+
+def _filters(batch: int, bins: int, generator: torch.Generator) -> Tensor:
+    """Return random microphone responses [batch, bins]: a smooth curve, a band's edges."""
+    curve = torch.randn(batch, 1, 9, generator=generator) * 3.5
+    smooth = torch.nn.functional.interpolate(curve, bins, mode="linear", align_corners=True)[:, 0]
+    position = torch.linspace(0, 8000, bins)[None]
+
+    def edge(share: float, low: float, high: float, without: float) -> Tensor:
+        value = torch.rand(batch, 1, generator=generator) * (high - low) + low
+        keep = torch.rand(batch, 1, generator=generator) >= share
+        return torch.where(keep, torch.full_like(value, without), value)
+
+    above = torch.relu(position / edge(0.3, 3000, 7500, 1e9) - 1) * 200
+    below = torch.relu(edge(0.3, 80, 400, 1.0) / position.clamp_min(1) - 1).clamp_max(3) * 15
+    return decibels(smooth - above.clamp_max(60) - below)
+
+
+def mask(mels: Tensor, generator: torch.Generator) -> Tensor:
+    """Hide up to 6 mels and up to 5 frames (Park et al., "SpecAugment", 2019)."""
+    batch, count, frames = mels.shape
+    for size, axis, widest in ((count, 1, 6), (frames, 2, 5)):
+        width = torch.randint(0, widest + 1, (batch, 1), generator=generator)
+        first = torch.randint(0, size - widest, (batch, 1), generator=generator)
+        place = torch.arange(size)[None]
+        hidden = (place >= first) & (place < first + width)
+        mean = mels.mean((1, 2), keepdim=True)
+        mels = torch.where(hidden.unsqueeze(3 - axis), mean, mels)
+    return mels

@@ -1,0 +1,166 @@
+"""From a finished training run to the bundled file: graph, thresholds, card."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import kws
+from export import verify
+from export.checkpoints import xvector
+from export.training import calibrate, corpus, recordings
+from export.training.calibrate import float_audio
+from export.training.network import XVector
+from export.training.recordings import RATE
+from export.training.vocabulary import COMMANDS, KEYWORDS, LABELS, WAKE_WORDS
+from export.write import write
+from kws import card as cards
+from kws.card import Card, Label, Threshold
+from kws.errors import ParityError
+from kws.flow import Samples
+
+ROLES = {"keyword": COMMANDS, "wake": WAKE_WORDS}
+FLOAT_DRIFT = 1e-4
+"""What the float32 graph may differ from torch."""
+STORAGE_DRIFT = 0.1
+"""What int8 storage may move a single hop's probability."""
+DATA = [
+    ("Speech Commands v0.01/v0.02", "CC BY 4.0", "Pete Warden, Google"),
+    ("wake-word-benchmark: alexa, computer, jarvis", "Apache-2.0", "Picovoice"),
+    ("Precise-Community-Data, ovos-community", "public domain", "Mycroft and OpenVoiceOS users"),
+    ("custom-speech-commands-dataset", "CC BY 4.0", "Shawn Hymel"),
+    ("wake-word test clips", "Apache-2.0, MIT", "pymicro-wakeword, wyoming-openwakeword"),
+    ("LibriSpeech train-clean-5", "CC BY 4.0", "Vassil Panayotov et al."),
+    ("speechocean762", "free for commercial and non-commercial use", "Junbo Zhang et al."),
+    ("Common Voice 1, 13", "CC0", "Mozilla and its contributors"),
+    ("AN4", "free for any purpose", "Carnegie Mellon University"),
+    ("LJSpeech", "public domain", "Keith Ito"),
+    ("ESC-10", "CC BY 3.0, CC0", "Karol Piczak, Freesound authors"),
+    ("noise and music: see MODEL_CARD.md", "CC0, CC BY, MIT, public domain", "see MODEL_CARD.md"),
+    ("rooms: see MODEL_CARD.md", "MIT, CC0, CC BY, public domain", "see MODEL_CARD.md"),
+]
+
+
+def ship(checkpoint: Path, recipe: dict[str, Any], out: Path, cache: Path) -> None:
+    """Write the model file: int8 storage, parity proven, thresholds from calibration."""
+    network = xvector.read(checkpoint)
+    clips = _parity_clips()
+    draft = _draft(network, checkpoint, cache)
+    _verify_float(network, draft, clips, cache)
+    graph = xvector.stream_graph(network)
+    path = cache / "draft.onnx"
+    write(graph, draft, path, overwrite=True)
+    model = kws.load(path)
+    parity = verify.compare(model, network, clips, drift=STORAGE_DRIFT)
+    settings = recipe["shipping"]
+    points = _points(model, settings)
+    print(f"{len(points)} operating points, parity {parity}")
+    card = cards.replace(
+        draft,
+        parity=parity,
+        operating_points=points,
+        thresholds=_thresholds(points, settings),
+        cost=cards.Cost(_ms_per_call(model), platform.processor() or platform.machine()),
+    )
+    write(graph, card, out, overwrite=True)
+    size = out.stat().st_size
+    print(f"{out}: {size / 1000:.0f} KB, {len(card.thresholds)} keywords")
+
+
+def _draft(network: XVector, checkpoint: Path, cache: Path) -> Card:
+    config = network.config
+    lengths = _median_lengths(cache)
+    roles = {name: role for role, names in ROLES.items() for name in names}
+    return Card(
+        version=cards.VERSION,
+        kind="stream",
+        family=xvector.FAMILY,
+        sample_rate=RATE,
+        window=config.window,
+        hop=config.hop_samples,
+        labels=[
+            Label(name, roles[name], phrase=name, median_length_s=lengths[name])  # type: ignore[arg-type]
+            if name in KEYWORDS
+            else Label(name)
+            for name in LABELS
+        ],
+        activation="softmax",
+        producer=kws.__version__,
+        date=dt.datetime.now(dt.timezone.utc).date().isoformat(),
+        name="kws-en-13",
+        description="ten commands and three wake words, English",
+        decision=cards.Decision(smoothing_s=0.16),
+        gate=cards.Gate("webrtc", {"mode": 2}, hangover_s=0.6),
+        source=cards.Source("export.training", hashlib.sha256(checkpoint.read_bytes()).hexdigest()),
+        data=[cards.Data(name, licence, by) for name, licence, by in DATA],
+        licence="Apache-2.0",
+        languages=["en"],
+        quantization=cards.Quantization("int8-storage", ["features", "bias", "scale", "shift"]),
+        network=cards.Network(xvector.FAMILY, config.as_card()),
+    )
+
+
+def _median_lengths(cache: Path) -> dict[str, float]:
+    words = corpus.gather("train", cache).words
+    return {
+        LABELS[i]: round(float(np.median([w.last - w.first for w in group])) / RATE, 3)
+        for i, group in enumerate(words)
+        if group
+    }
+
+
+def _parity_clips() -> list[Samples]:
+    clips = recordings.table("speech_commands", "calibration")[::40]
+    clips += recordings.table("wake", "calibration")[::10]
+    return [float_audio(audio) for audio in recordings.load(clips) if len(audio) >= RATE // 2]
+
+
+def _verify_float(network: XVector, card: Card, clips: Sequence[Samples], cache: Path) -> None:
+    path = cache / "float.onnx"
+    write(xvector.stream_graph(network, int8=False), card, path, overwrite=True)
+    parity = verify.compare(kws.load(path), network, clips, drift=FLOAT_DRIFT)
+    if parity.top1_agreement < 1:
+        raise ParityError(f"{path}: the float32 graph disagrees with torch: {parity}")
+    print(f"float32 graph against torch: {parity.max_difference:.1e} on {parity.clips} clips")
+
+
+def _points(model: kws.Model, settings: dict[str, Any]) -> list[cards.OperatingPoint]:
+    pieces, truth = calibrate.word_stream("calibration")
+    hops = round(model.card.decision.smoothing_s * RATE / model.card.hop)
+    return calibrate.operating_points(
+        calibrate.track(model, pieces),
+        truth,
+        calibrate.track(model, calibrate.speech_stream("calibration")),
+        model.labels,
+        ROLES,
+        rates=settings["false_alarms"],
+        smoothing=hops,
+    )
+
+
+def _thresholds(
+    points: Sequence[cards.OperatingPoint], settings: dict[str, Any]
+) -> dict[str, Threshold]:
+    shipped = {}
+    for point in points:
+        if point.false_alarms_per_hour == settings[point.role]:
+            for name, value in point.thresholds.items():
+                shipped[name] = Threshold(value, point.measured)
+    return shipped
+
+
+def _ms_per_call(model: kws.Model) -> float:
+    audio = np.random.default_rng(1).normal(0, 0.01, (1, model.card.hop)).astype(np.float32)
+    state, times = model.initial_state, []
+    for _ in range(200):
+        begun = time.perf_counter()
+        _, state = model.run(audio, state)
+        times.append(time.perf_counter() - begun)
+    return round(float(np.median(times)) * 1e3, 3)

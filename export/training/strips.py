@@ -1,0 +1,195 @@
+"""Strips: what the network hears while it learns. Words anywhere in four seconds of sound.
+
+A strip is composed of a foreground (words with their target per hop) and a background (noise or
+running speech); levels, rooms and filters are applied later, on whole batches (augment.py).
+Targets are per hop: a label's index, or IGNORE where a listener could argue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.training.recordings import RATE, Pcm
+from export.training.vocabulary import LABELS, SILENCE, UNKNOWN
+from kws.evaluate.truth import word_bounds
+
+IGNORE = -1
+PARTLY = 0.6
+"""Up to this share of its length a word counts as partly heard: background."""
+SURE_S = 0.05
+"""From so long after a word's end on its label is expected: quiet last sounds (the p of stop)
+lie below the bounds' 15 dB."""
+KEEP_S = 0.55
+"""A word's label stays for so long after its end; then it is ignored until it is out of sight."""
+FORGET_S = 1.15
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A recorded word: its audio, where in it the word lies, and which label it is."""
+
+    audio: Pcm
+    first: int
+    last: int
+    label: int
+    isolated: bool = True
+
+
+def find_word(audio: Pcm, label: str) -> Word:
+    """Return the clip with its word located; the whole clip where it has no clear floor."""
+    bounds = word_bounds(audio.astype(np.float32) / np.float32(32768), RATE) or (0, len(audio))
+    index = LABELS.index(label) if label in LABELS else UNKNOWN
+    return Word(audio, *bounds, index)
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """int16-scaled float32 [samples] fore- and background, int64 [hops] targets.
+
+    `level` is the foreground's RMS while a word sounds (0 where there is none).
+    """
+
+    words: NDArray[np.float32]
+    background: NDArray[np.float32]
+    targets: NDArray[np.int64]
+    level: float
+    source: int = -1
+
+
+@dataclass
+class Composer:
+    """Composes strips from decoded recordings.
+
+    words: one list a label; places: keywords in running speech, with a second around them;
+    speech: keyword-free utterances; noise: recordings without words.
+    """
+
+    words: list[list[Word]]
+    places: list[Word]
+    speech: list[Pcm]
+    noise: list[Pcm]
+    samples: int
+    hop: int
+    keep_s: float = KEEP_S
+
+    def word_strip(self, rng: np.random.Generator) -> Strip:
+        """Two or three words, keywords and others, over silence, noise or speech."""
+        words = np.zeros(self.samples, np.float32)
+        spoken = np.zeros(self.samples, bool)
+        background, base = self._background(rng)
+        targets = np.full(self.samples // self.hop, base)
+        at, powers = int(rng.integers(0, RATE)), []
+        for _ in range(3):
+            word = self._draw(rng)
+            audio, first, last = _vary(word, rng)
+            if at + last + self.hop > self.samples:
+                break
+            end = min(self.samples, at + len(audio))
+            words[at:end] += audio[: end - at]
+            spoken[at + first : at + last] = True
+            self._mark(targets, at + first, at + last, at + len(audio), label=word.label, base=base)
+            powers.append(np.mean(audio[first:last] ** 2))
+            at += len(audio) + int(rng.exponential(0.3) * RATE)
+        level = float(np.sqrt(np.mean(powers))) if powers else 0.0
+        return Strip(words, background, targets, level)
+
+    def place_strip(self, rng: np.random.Generator) -> Strip:
+        """A keyword in running speech: only the hops at its end have a target."""
+        word = self.places[rng.integers(len(self.places))]
+        words = np.zeros(self.samples, np.float32)
+        audio, first, last = _vary(word, rng)
+        shift = int(rng.integers(0, max(1, self.samples - len(audio))))
+        end = min(self.samples, shift + len(audio))
+        words[shift:end] = audio[: end - shift]
+        targets = np.full(self.samples // self.hop, IGNORE)
+        ends = (np.arange(len(targets)) + 1) * self.hop
+        last += shift
+        targets[(ends >= last) & (ends < last + 0.25 * RATE)] = word.label
+        level = float(np.sqrt(np.mean(audio[first : last - shift] ** 2)))
+        return Strip(words, self._background(rng)[0], targets, level)
+
+    def speech_strip(self, utterance: int, rng: np.random.Generator) -> Strip:
+        """Running speech without our words, from one utterance on: all of it background."""
+        words = np.zeros(self.samples, np.float32)
+        pcm, at = self.speech[utterance], 0
+        pcm = pcm[int(rng.integers(0, max(1, len(pcm) - self.samples))) :]
+        while at < self.samples:
+            audio = _stretch(pcm.astype(np.float32), rng)[: self.samples - at]
+            words[at : at + len(audio)] = audio
+            at += len(audio) + int(rng.exponential(0.2) * RATE)
+            pcm = self.speech[int(rng.integers(len(self.speech)))]
+        targets = np.full(self.samples // self.hop, UNKNOWN)
+        loud = np.sort(words**2)[-self.samples // 2 :]
+        return Strip(words, self._noise(rng), targets, float(np.sqrt(loud.mean())), utterance)
+
+    def noise_strip(self, rng: np.random.Generator) -> Strip:
+        """Nobody speaks."""
+        targets = np.full(self.samples // self.hop, SILENCE)
+        return Strip(np.zeros(self.samples, np.float32), self._noise(rng), targets, 0.0)
+
+    def _draw(self, rng: np.random.Generator) -> Word:
+        unknown = rng.random() < 0.35
+        label = UNKNOWN if unknown else int(rng.integers(UNKNOWN))
+        return self.words[label][rng.integers(len(self.words[label]))]
+
+    def _mark(
+        self, targets: NDArray[np.int64], first: int, last: int, end: int, *, label: int, base: int
+    ) -> None:
+        """Write the targets of a word that sounds from `first` to `last`, its clip until `end`."""
+        ends = (np.arange(len(targets)) + 1) * self.hop
+        keep = last + min(0.9, max(self.keep_s, (end - last) / RATE + 0.15)) * RATE
+        partly = first + PARTLY * (last - first)
+        targets[(ends > first) & (ends <= partly)] = UNKNOWN
+        sure = last + SURE_S * RATE
+        targets[(ends > partly) & (ends < sure)] = IGNORE
+        targets[(ends >= sure) & (ends <= keep)] = label
+        targets[(ends > keep) & (ends <= last + FORGET_S * RATE)] = IGNORE
+        targets[ends > last + FORGET_S * RATE] = base
+
+    def _background(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], int]:
+        """Return a background and the label of its hops."""
+        if rng.random() < 0.3:
+            return self._speech(rng), UNKNOWN
+        return self._noise(rng), SILENCE
+
+    def _speech(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        audio = [self.speech[i] for i in rng.integers(len(self.speech), size=3)]
+        joined = np.concatenate(audio)
+        return _fill(joined, self.samples, rng)
+
+    def _noise(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        return _fill(self.noise[rng.integers(len(self.noise))], self.samples, rng)
+
+
+def _fill(audio: Pcm, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Cut `samples` at random from `audio`, repeated where it is shorter."""
+    start = int(rng.integers(len(audio)))
+    return np.take(audio, range(start, start + samples), mode="wrap").astype(np.float32)
+
+
+def _stretch(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Play faster or slower, pitch and all, by up to 15 %, half of the time."""
+    if rng.random() < 0.5:
+        return audio
+    count = round(len(audio) / rng.uniform(0.85, 1.15))
+    return np.interp(np.linspace(0, len(audio) - 1, count), np.arange(len(audio)), audio).astype(
+        np.float32
+    )
+
+
+def _vary(word: Word, rng: np.random.Generator) -> tuple[NDArray[np.float32], int, int]:
+    """Return audio, first and last sample: stretched, and often cut close to the word."""
+    audio = _stretch(word.audio.astype(np.float32), rng)
+    ratio = len(audio) / len(word.audio)
+    first, last = round(word.first * ratio), round(word.last * ratio)
+    if word.isolated and rng.random() < 0.5:
+        margin = rng.integers(400, 3200, size=2)
+        begin, end = max(0, first - margin[0]), min(len(audio), last + margin[1])
+        audio, first, last = audio[begin:end].copy(), first - begin, last - begin
+        fade = np.linspace(0, 1, 160, dtype=np.float32)
+        audio[:160] *= fade
+        audio[-160:] *= fade[::-1]
+    return audio, first, max(last, first + 1)

@@ -1,0 +1,47 @@
+"""Which words the bundled model knows, and which words in a transcript are no negatives."""
+
+from __future__ import annotations
+
+import re
+
+COMMANDS = ["yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"]
+WAKE_WORDS = ["computer", "jarvis", "alexa"]
+KEYWORDS = [*COMMANDS, *WAKE_WORDS]
+BACKGROUND = ["_unknown_", "_silence_"]
+LABELS = [*KEYWORDS, *BACKGROUND]
+UNKNOWN = LABELS.index("_unknown_")
+SILENCE = LABELS.index("_silence_")
+
+HELD_OUT = {"athena", "dracarys", "hadouken", "trick_or_treat"}
+"""A stranger's own words: training from a few recordings is proven on them, so the bundled
+model never hears them."""
+
+SPOKEN_AS = {"hey_jarvis": "jarvis", "hey_computer": "computer"}
+"""Recordings under another label that hold one of our words."""
+
+SOUND_ALIKES = {
+    "yes": ["yess"],
+    "no": ["know", "knows", "noes", "nos", "noh"],
+    "up": ["ups"],
+    "down": ["downs"],
+    "left": ["lefts"],
+    "right": ["write", "writes", "rights", "wright", "rite", "rites", "wrights"],
+    "on": ["ons"],
+    "off": ["offs"],
+    "stop": ["stops", "stopped", "stopping", "stopper"],
+    "go": ["goes", "going", "gos", "goh"],
+    "computer": ["computers"],
+    "jarvis": ["jarviss"],
+    "alexa": ["alexas"],
+}
+"""Homophones and inflections that begin with the word: neither negatives nor misses."""
+
+_OURS = {*KEYWORDS, *(word for words in SOUND_ALIKES.values() for word in words)}
+
+
+def holds_keyword(text: str) -> bool:
+    """Say whether a transcript holds one of our words, a homophone or an inflection of it.
+
+    Apostrophes and hyphens part words ("right-hand", "computer's"), as speakers do.
+    """
+    return any(word in _OURS for word in re.findall(r"[a-z]+", text.lower()))

@@ -1,0 +1,40 @@
+"""Writing a model file: graph and card become one file, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from kws import card as cards
+from kws.card import Card
+from kws.errors import ExportError
+
+IR = 8
+
+
+def write(model: onnx.ModelProto, card: Card, path: Path, *, overwrite: bool = False) -> None:
+    """Write `model` with `card` in it to `path`, atomically.
+
+    Raises ExportError: the target exists and may not be overwritten, the disk is full, the
+    graph is malformed.
+    """
+    if path.exists() and not overwrite:
+        raise ExportError(f"{path}: exists; choose another name or say --overwrite")
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    del model.graph.value_info[:]
+    del model.metadata_props[:]
+    model.ir_version = IR
+    model.producer_name, model.producer_version = "kws", card.producer
+    model.metadata_props.add(key=cards.KEY, value=cards.encode(card))
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise ExportError(f"{path}: the graph is malformed: {error}") from None
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(model.SerializeToString())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ExportError(f"{path}: can't be written: {error.strerror}") from None
