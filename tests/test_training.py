@@ -1,0 +1,274 @@
+"""Training: what the network is told, and the whole run on a few made-up recordings."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import tomli as tomllib
+import torch
+
+from export.training import augment, calibrate, recordings
+from export.training.__main__ import main
+from export.training.strips import IGNORE, Composer, Word
+from export.training.train import Trainer
+from export.training.vocabulary import (
+    HELD_OUT,
+    KEYWORDS,
+    LABELS,
+    SILENCE,
+    UNKNOWN,
+    holds_keyword,
+)
+from kws import load
+from kws.errors import DataError
+from kws.evaluate import match
+
+RATE, HOP = 16_000, 1280
+COLUMNS = ["shard", "start", "samples", "label", "split", "speaker", "source", "name", "text"]
+
+
+@pytest.mark.parametrize(
+    "text", ["Turn RIGHT now", "I know it", "she was going", "computer's", "the write-up", "Alexa!"]
+)
+def test_our_words_their_homophones_and_inflections_are_no_negatives(text):
+    """Such an utterance must not be taught as background."""
+    assert holds_keyword(text)
+
+
+@pytest.mark.parametrize("text", ["unknown upon one", "gone often", "nope office", "commuter"])
+def test_near_words_that_sound_different_are_negatives(text):
+    """They are the best ones."""
+    assert not holds_keyword(text)
+
+
+def tone(seconds: float, seed: int, level: float = 0.2) -> np.ndarray:
+    """A second of faint noise with a tone in the middle, int16."""
+    rng = np.random.default_rng(seed)
+    audio = rng.normal(0, 0.001, RATE)
+    first = (RATE - round(seconds * RATE)) // 2
+    at = np.arange(round(seconds * RATE))
+    audio[first : first + len(at)] += level * np.sin(at * (0.1 + 0.02 * (seed % 20)))
+    return (audio * 32767).astype(np.int16)
+
+
+@pytest.fixture
+def composer() -> Composer:
+    """One word a label, from sample 4000 to 12000 of its second."""
+    word = [[Word(tone(0.5, i), 4000, 12_000, i)] for i in range(UNKNOWN + 1)]
+    noise = np.random.default_rng(1).normal(0, 500, 80_000).astype(np.int16)
+    place = Word(np.tile(tone(0.5, 3), 2), 16_000, 20_000, 3, isolated=False)
+    return Composer(word, [place], [noise] * 4, [noise], 51 * HOP, HOP)
+
+
+def test_a_word_is_taught_from_its_end_on_and_never_before_it_is_heard(composer):
+    """Partly heard: background. Ending: not judged. After the end: the word, for half a second."""
+    for seed in range(20):
+        strip = composer.word_strip(np.random.default_rng(seed))
+        said = [t for t in np.unique(strip.targets) if 0 <= t < UNKNOWN]
+        for label in said:
+            hops = np.flatnonzero(strip.targets == label)
+            first = (hops[0] + 1) * HOP
+            loud = np.flatnonzero(np.abs(strip.words[:first]) > 2000)
+            assert len(loud)
+            assert 0 <= first - loud[-1] <= 0.05 * RATE + 2 * HOP
+            assert strip.targets[hops[0] - 1] in (IGNORE, label)
+            assert UNKNOWN in strip.targets[max(0, hops[0] - 9) : hops[0]]
+
+
+def test_running_speech_is_background_and_noise_is_silence(composer):
+    """No keyword is taught where none was said."""
+    rng = np.random.default_rng(2)
+
+    assert {UNKNOWN} == set(composer.speech_strip(1, rng).targets)
+    assert {SILENCE} == set(composer.noise_strip(rng).targets)
+    assert {IGNORE, 3} == set(composer.place_strip(np.random.default_rng(4)).targets)
+
+
+def test_augmentation_keeps_samples_in_range_and_is_seeded(composer):
+    """The same seed gives the same strips; nothing leaves [-1, 1]; digital silence survives."""
+    rng = np.random.default_rng(5)
+    strips = [composer.word_strip(rng) for _ in range(8)]
+    words = torch.from_numpy(np.stack([s.words for s in strips]))
+    background = torch.from_numpy(np.stack([s.background for s in strips]))
+    level = torch.tensor([s.level for s in strips])
+    rooms = torch.zeros(1, 100)
+    rooms[0, 0] = 1
+    once, again = (
+        augment.mix(words, background, level, rooms, torch.Generator().manual_seed(1))
+        for _ in range(2)
+    )
+
+    assert torch.equal(once, again)
+    assert once.abs().max() <= 1
+    assert torch.isfinite(once).all()
+
+
+def test_thresholds_allow_as_many_false_alarms_as_asked_for():
+    """Two words: the one whose misses are dear gets the budget."""
+    ends = np.arange(1, 45_001) * 0.08  # an hour
+    speech = np.zeros((len(ends), 2), np.float32)
+    speech[1000::10_000, 0] = [0.5, 0.6, 0.7, 0.8, 0.95]
+    speech[2000::10_000, 1] = [0.5, 0.6, 0.7, 0.8, 0.95]
+    words = np.zeros((len(ends), 2), np.float32)
+    truth = []
+    for number in range(20):
+        at = 100 + 200 * number
+        words[at, number % 2] = 0.65 if number % 2 == 0 else 0.97
+        truth.append(match.Word("ab"[number % 2], ends[at] - 0.3, ends[at]))
+    points = calibrate.operating_points(
+        calibrate.Track(words, ends),
+        truth,
+        calibrate.Track(speech, ends),
+        ["a", "b"],
+        {"keyword": ["a", "b"]},
+        rates=[0.5, 1.0, 3.0],
+        smoothing=1,
+    )
+
+    assert [1.0, 3.0] == [p.false_alarms_per_hour for p in points]  # 0.5 needs two hours
+    assert 0.5 == points[0].miss_rate
+    assert 0.0 == points[1].miss_rate
+    assert points[1].thresholds["a"] <= 0.65
+    assert points[1].thresholds["b"] > 0.95
+    assert 3 == points[1].measured.events
+
+
+def made_up_recordings(folder) -> None:
+    """A folder in the recordings' layout: tones for words, noise for speech."""
+    rows, places = [], []
+
+    def shard(name: str, clips: list, extra: list) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name, np.concatenate(clips), RATE, subtype="PCM_16", format="FLAC")
+        at = 0
+        for clip, (label, split, text) in zip(clips, extra, strict=True):
+            row = [name, at, len(clip), label, split, "s", "made-up", f"{at}.wav", text]
+            rows.append(dict(zip(COLUMNS, row, strict=True)))
+            at += len(clip)
+
+    splits = ["train", "train", "calibration"]
+    words = [*KEYWORDS[:10], "cat", "dog"]
+    shard(
+        "speech_commands/words.flac",
+        [tone(0.3, i) for i in range(len(words)) for _ in splits],
+        [(word, split, word) for word in words for split in splits],
+    )
+    wakes = [*KEYWORDS[10:], *sorted(HELD_OUT)]
+    shard(
+        "wake/words.flac",
+        [tone(0.5, 30 + i) for i in range(len(wakes)) for _ in splits],
+        [(word, split, word) for word in wakes for split in splits],
+    )
+    rng = np.random.default_rng(3)
+    talk = [rng.normal(0, 2000, 5 * RATE).astype(np.int16) for _ in range(6)]
+    texts = ["nothing of ours", "go away"]
+    shard(
+        "speech/talk.flac",
+        talk,
+        [("speech", splits[i % 3], texts[i // 5]) for i in range(6)],
+    )
+    shard("noise/noise.flac", talk[:3], [("noise", split, "") for split in splits])
+    places.append({**rows[-4], "label": "go", "split": "train", "context": "go away"})
+    for name, table in (("index.tsv", rows), ("words.tsv", places)):
+        columns = COLUMNS if name == "index.tsv" else [*COLUMNS[:7], "context"]
+        with open(folder / name, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, delimiter="\t", extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(table)
+    for name in ("rooms.npz", "rooms_2.npz"):
+        np.savez(folder / name, **{"train/hall": (tone(0.5, 1)[8000:9000])})
+
+
+RECIPE = """
+seed = 2
+[network]
+channels = 16
+dilations = [1, 3]
+pooled = 16
+embedding = 8
+pool = 6
+[strips]
+hops = 51
+epoch = 32
+words = 0.5
+speech = 0.3
+places = 0.1
+noise = 0.1
+[training]
+epochs = {epochs}
+batch = 16
+rate = 3e-3
+decay = 1e-2
+smoothing = 0.03
+average = 0.9
+[shipping]
+false_alarms = [0.5]
+keyword = 0.5
+wake = 0.5
+"""
+
+
+def test_a_run_trains_ships_and_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
+    """Recordings in, a model file out; a stopped run that goes on ends in the same weights."""
+    data = tmp_path / "data"
+    made_up_recordings(data)
+    monkeypatch.setenv("KWS_DATA", str(data))
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(RECIPE.format(epochs=2))
+
+    def run(name: str) -> int:
+        arguments = [
+            "--recipe",
+            recipe,
+            "--work",
+            tmp_path / name,
+            "--out",
+            tmp_path / f"{name}.onnx",
+        ]
+        monkeypatch.setattr("sys.argv", ["training", *map(str, arguments), "--threads", "1"])
+        return main()
+
+    assert 0 == run("whole")
+    begun = Trainer(tomllib.loads(recipe.read_text()), tmp_path / "stopped")
+    begun.resume()
+    begun.run(until=1)
+    assert 0 == run("stopped")
+    whole, stopped = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["average"]
+        for name in ("whole", "stopped")
+    )
+    log = (tmp_path / "stopped" / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    model = load(tmp_path / "whole.onnx")
+
+    assert all(torch.equal(whole[name], stopped[name]) for name in whole)
+    assert [1, 2] == [json.loads(line)["epoch"] for line in log]
+    assert LABELS == model.labels
+    assert "kws-xvector" == model.card.network.family
+    assert {"yes": 0.3}.items() <= {
+        label.name: round(label.median_length_s, 1) for label in model.card.keywords
+    }.items()
+    capsys.readouterr()
+    recipe.write_text(RECIPE.format(epochs=3))
+    assert 2 == run("whole")
+    assert "another recipe" in capsys.readouterr().err
+
+
+def test_the_held_out_words_reach_no_training(tmp_path, monkeypatch):
+    """Their recordings are there; no table of ours lists them."""
+    made_up_recordings(tmp_path)
+    monkeypatch.setenv("KWS_DATA", str(tmp_path))
+
+    listed = {clip.label for clip in recordings.table("wake")}
+
+    assert {"athena", "dracarys", "hadouken", "trick_or_treat"} == HELD_OUT
+    assert set(KEYWORDS[10:]) == listed
+
+
+def test_without_recordings_one_line_says_what_to_set(tmp_path, monkeypatch):
+    """An empty folder is a DataError that names KWS_DATA."""
+    monkeypatch.setenv("KWS_DATA", str(tmp_path))
+
+    with pytest.raises(DataError, match="KWS_DATA"):
+        recordings.table("speech")
