@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -78,51 +79,55 @@ def store_int8(model: onnx.ModelProto) -> None:
 
 def form_logmel(model: onnx.ModelProto, prefix: str, low: float, high: float, rate: int) -> None:
     """Replace a LogMel's two stored matrices by the few nodes that compute them at load."""
-    bins = logmel.FFT // 2 + 1
     mels = int(_initializer(model, f"{prefix}mel").dims[1])
-    step = (logmel.mel(high) - logmel.mel(low)) / (mels + 1)
-    n = np.arange(logmel.FRAME, dtype=np.float32)
-    hann = 0.5 - 0.5 * np.cos(n.astype(np.float64) * (2 * math.pi / logmel.FRAME))
-    dft, bank = f"{prefix}dft", f"{prefix}mel"
-    _replace(
-        model,
-        dft,
-        [
-            helper.make_node("Mul", [f"{dft}.n", f"{dft}.k"], [f"{dft}.nk"]),
-            # whole turns are taken out in integers: float32 would lose the phase
-            helper.make_node("Mod", [f"{dft}.nk", f"{dft}.size"], [f"{dft}.turn"]),
-            helper.make_node("Cast", [f"{dft}.turn"], [f"{dft}.real"], to=TensorProto.FLOAT),
-            helper.make_node("Mul", [f"{dft}.real", f"{dft}.unit"], [f"{dft}.phase"]),
-            helper.make_node("Cos", [f"{dft}.phase"], [f"{dft}.cos"]),
-            helper.make_node("Sin", [f"{dft}.phase"], [f"{dft}.sin"]),
-            helper.make_node("Concat", [f"{dft}.cos", f"{dft}.sin"], [f"{dft}.wave"], axis=1),
-            helper.make_node("Mul", [f"{dft}.wave", f"{dft}.window"], [f"{dft}.value"]),
-        ],
-        {
-            f"{dft}.n": n.astype(np.int32)[:, None],
-            f"{dft}.k": np.arange(bins, dtype=np.int32)[None],
-            f"{dft}.size": np.asarray(logmel.FFT, np.int32),
-            f"{dft}.unit": np.asarray(2 * math.pi / logmel.FFT, np.float32),
-            f"{dft}.window": hann.astype(np.float32)[:, None],
-        },
-    )
-    position = 1127.0 * np.log1p(np.arange(bins) * (rate / logmel.FFT) / 700.0) / step
-    centre = logmel.mel(low) / step + np.arange(1, mels + 1)
-    _replace(
-        model,
-        bank,
-        [
-            helper.make_node("Sub", [f"{bank}.position", f"{bank}.centre"], [f"{bank}.offset"]),
-            helper.make_node("Abs", [f"{bank}.offset"], [f"{bank}.distance"]),
-            helper.make_node("Sub", [f"{bank}.one", f"{bank}.distance"], [f"{bank}.slope"]),
-            helper.make_node("Relu", [f"{bank}.slope"], [f"{bank}.value"]),
-        ],
-        {
-            f"{bank}.position": position.astype(np.float32)[:, None],
-            f"{bank}.centre": centre.astype(np.float32)[None],
-            f"{bank}.one": np.asarray(1, np.float32),
-        },
-    )
+    _form_dft(model, f"{prefix}dft")
+    _form_mel(model, f"{prefix}mel", np.array([logmel.mel(low), logmel.mel(high)]), mels, rate)
+
+
+def _form_dft(model: onnx.ModelProto, name: str) -> None:
+    n = np.arange(logmel.FRAME, dtype=np.int32)[:, None]
+    hann = 0.5 - 0.5 * np.cos(n * (2 * math.pi / logmel.FRAME))
+    nodes = [
+        helper.make_node("Mul", [f"{name}.n", f"{name}.k"], [f"{name}.nk"]),
+        # whole turns are taken out in integers: float32 would lose the phase
+        helper.make_node("Mod", [f"{name}.nk", f"{name}.size"], [f"{name}.turn"]),
+        helper.make_node("Cast", [f"{name}.turn"], [f"{name}.real"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [f"{name}.real", f"{name}.unit"], [f"{name}.phase"]),
+        helper.make_node("Cos", [f"{name}.phase"], [f"{name}.cos"]),
+        helper.make_node("Sin", [f"{name}.phase"], [f"{name}.sin"]),
+        helper.make_node("Concat", [f"{name}.cos", f"{name}.sin"], [f"{name}.wave"], axis=1),
+        helper.make_node("Mul", [f"{name}.wave", f"{name}.window"], [f"{name}.value"]),
+    ]
+    constants: dict[str, NDArray[Any]] = {
+        f"{name}.n": n,
+        f"{name}.k": np.arange(logmel.FFT // 2 + 1, dtype=np.int32)[None],
+        f"{name}.size": np.asarray(logmel.FFT, np.int32),
+        f"{name}.unit": np.asarray(2 * math.pi / logmel.FFT, np.float32),
+        f"{name}.window": hann.astype(np.float32),
+    }
+    _replace(model, name, nodes, constants)
+
+
+def _form_mel(
+    model: onnx.ModelProto, name: str, edges: NDArray[np.float64], mels: int, rate: int
+) -> None:
+    low, high = edges
+    step = (high - low) / (mels + 1)
+    hertz = np.arange(logmel.FFT // 2 + 1) * (rate / logmel.FFT)
+    position = 1127.0 * np.log1p(hertz / 700.0) / step
+    centre = low / step + np.arange(1, mels + 1)
+    nodes = [
+        helper.make_node("Sub", [f"{name}.position", f"{name}.centre"], [f"{name}.offset"]),
+        helper.make_node("Abs", [f"{name}.offset"], [f"{name}.distance"]),
+        helper.make_node("Sub", [f"{name}.one", f"{name}.distance"], [f"{name}.slope"]),
+        helper.make_node("Relu", [f"{name}.slope"], [f"{name}.value"]),
+    ]
+    constants: dict[str, NDArray[Any]] = {
+        f"{name}.position": position.astype(np.float32)[:, None],
+        f"{name}.centre": centre.astype(np.float32)[None],
+        f"{name}.one": np.asarray(1, np.float32),
+    }
+    _replace(model, name, nodes, constants)
 
 
 def largest_float(model: onnx.ModelProto) -> tuple[str, int]:
@@ -144,7 +149,7 @@ def _replace(
     model: onnx.ModelProto,
     name: str,
     nodes: list[onnx.NodeProto],
-    constants: dict[str, NDArray[np.generic]],
+    constants: dict[str, NDArray[Any]],
 ) -> None:
     """Let `nodes` (the last one makes `<name>.value`) stand where initializer `name` was used."""
     for node in model.graph.node:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import tomli
@@ -21,14 +22,14 @@ HERE = Path(__file__).parent
 BUNDLED = HERE.parent.parent / "kws" / "models" / "bundled.onnx"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Train what is left to train, then write the model file with its card."""
     parser = argparse.ArgumentParser(prog="python -m export.training", description=__doc__)
     parser.add_argument("--recipe", type=Path, default=HERE / "bundled.toml")
     parser.add_argument("--work", type=Path, default=Path(".training"), help="state and log")
     parser.add_argument("--out", type=Path, default=BUNDLED, help="the model file")
     parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     try:
         recipe = tomli.loads(args.recipe.read_text(encoding="utf-8"))

@@ -24,14 +24,14 @@ def mix(
     def chance(share: float) -> Tensor:
         return torch.rand(batch, generator=generator) < share
 
-    size = -(-(samples + rooms.shape[1]) // 16384) * 16384
+    size = -(-(samples + rooms.shape[1]) // 8192) * 8192
     bins = size // 2 + 1
     spectrum = torch.fft.rfft(words, size)
     room = torch.fft.rfft(rooms[torch.randint(len(rooms), (batch,), generator=generator)], size)
-    spectrum = torch.where(chance(0.5)[:, None], spectrum * room, spectrum)
+    spectrum = torch.where(chance(0.35)[:, None], spectrum * room, spectrum)
     power = background.square().mean(1).sqrt().clamp_min(1e-3)
     loud = torch.where(level > 0, level, torch.full_like(level, 1000.0))
-    gain = loud / power * decibels(-uniform(-3, 35)) * chance(0.8)
+    gain = loud / power * decibels(-uniform(-2, 40)) * chance(0.75)
     spectrum = spectrum + torch.fft.rfft(background, size) * gain[:, None]
     spectrum = spectrum * _filters(batch, bins, generator)
     heard = torch.fft.irfft(spectrum, size)[:, :samples]

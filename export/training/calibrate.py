@@ -38,15 +38,15 @@ class Track:
     def smoothed(self, hops: int) -> NDArray[np.float32]:
         """Return the mean over the last `hops` hops, silence before the first."""
         padded = np.concatenate([np.zeros_like(self.values[: hops - 1]), self.values])
-        total = np.cumsum(padded, 0, dtype=np.float64)
-        total[hops:] -= total[:-hops].copy()
-        mean: NDArray[np.float32] = np.asarray(total[hops - 1 :] / hops, np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, hops, 0)
+        mean: NDArray[np.float32] = windows.mean(2, dtype=np.float32)
         return mean
 
 
 def float_audio(pcm: recordings.Pcm) -> Samples:
     """Return int16 as float32 in [-1, 1)."""
-    return pcm.astype(np.float32) / np.float32(32768)
+    audio: Samples = pcm.astype(np.float32) / np.float32(32768)
+    return audio
 
 
 def track(model: kws.Model, audio: Iterable[Samples]) -> Track:

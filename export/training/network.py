@@ -21,7 +21,11 @@ EPSILON = 1e-4
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes. `hop` in 10 ms frames, `pool` in hops, dilations in 20 ms frames."""
+    """Sizes. `hop` in 10 ms frames, `pool` in hops, dilations in 20 ms frames.
+
+    The pool is cut into `segments`, each with a mean of its own, so that the order of sounds
+    survives pooling; the deviation is the whole pool's.
+    """
 
     labels: int
     mels: int = 40
@@ -31,6 +35,7 @@ class Config:
     embedding: int = 96
     hop: int = 8
     pool: int = 12
+    segments: int = 3
 
     @property
     def hop_samples(self) -> int:
@@ -79,6 +84,8 @@ class XVector(nn.Module):
         super().__init__()
         if config.context * STRIDE % config.hop:
             raise ValueError("the dilations' context must be a whole number of hops")
+        if config.pool % config.segments:
+            raise ValueError("the pool must be cut into segments of whole hops")
         self.config = config
         self.features = LogMel(config.mels)
         self.scale = nn.Parameter(torch.full((config.mels, 1), 0.25), requires_grad=False)
@@ -94,7 +101,7 @@ class XVector(nn.Module):
         )
         self.wide = nn.Conv1d(config.channels, config.pooled, 1)
         self.wide_norm = batch_norm(config.pooled)
-        self.embed = nn.Linear(2 * config.pooled, config.embedding)
+        self.embed = nn.Linear((config.segments + 1) * config.pooled, config.embedding)
         self.embed_norm = batch_norm(config.embedding)
         self.classify = nn.Linear(config.embedding, config.labels)
 
@@ -118,7 +125,7 @@ class XVector(nn.Module):
         return mean, (hops - mean.unsqueeze(3)).square().sum(3)
 
     def merge(self, means: Tensor, moments: Tensor) -> Tensor:
-        """Merge hops into mean and deviation: [..., pooled, pool] -> [..., 2 pooled].
+        """Merge hops into means and deviation: [..., pooled, pool] -> [..., statistics].
 
         Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
         variances" (1979): centred moments add, plus the spread of the hops' means.
@@ -127,10 +134,12 @@ class XVector(nn.Module):
         mean = means.mean(-1)
         spread = (means - mean.unsqueeze(-1)).square().sum(-1) * size
         variance = (moments.sum(-1) + spread) / (size * self.config.pool)
-        return torch.cat([mean, torch.sqrt(variance + EPSILON)], -1)
+        part = self.config.pool // self.config.segments
+        parts = [means[..., at : at + part].mean(-1) for at in range(0, self.config.pool, part)]
+        return torch.cat([*parts, torch.sqrt(variance + EPSILON)], -1)
 
     def embedding(self, statistics: Tensor) -> Tensor:
-        """Map [rows, 2 pooled] to [rows, embedding]."""
+        """Map [rows, statistics] to [rows, embedding]."""
         return torch.relu(self.embed_norm(self.embed(statistics)))
 
     def statistics(self, mels: Tensor) -> tuple[Tensor, Tensor]:

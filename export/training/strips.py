@@ -1,4 +1,4 @@
-"""Strips: what the network hears while it learns. Words anywhere in four seconds of sound.
+"""Strips: what the network hears while it learns. Words anywhere in six seconds of sound.
 
 A strip is composed of a foreground (words with their target per hop) and a background (noise or
 running speech); levels, rooms and filters are applied later, on whole batches (augment.py).
@@ -17,6 +17,8 @@ from export.training.vocabulary import LABELS, SILENCE, UNKNOWN
 from kws.evaluate.truth import word_bounds
 
 IGNORE = -1
+WORDS = 5
+"""As many at most are said in a strip."""
 PARTLY = 0.6
 """Up to this share of its length a word counts as partly heard: background."""
 SURE_S = 0.05
@@ -76,13 +78,13 @@ class Composer:
     keep_s: float = KEEP_S
 
     def word_strip(self, rng: np.random.Generator) -> Strip:
-        """Two or three words, keywords and others, over silence, noise or speech."""
+        """Words, keywords and others, over silence, noise or speech."""
         words = np.zeros(self.samples, np.float32)
         spoken = np.zeros(self.samples, bool)
         background, base = self._background(rng)
         targets = np.full(self.samples // self.hop, base)
         at, powers = int(rng.integers(0, RATE)), []
-        for _ in range(3):
+        for _ in range(WORDS):
             word = self._draw(rng)
             audio, first, last = _vary(word, rng)
             if at + last + self.hop > self.samples:
@@ -92,7 +94,7 @@ class Composer:
             spoken[at + first : at + last] = True
             self._mark(targets, at + first, at + last, at + len(audio), label=word.label, base=base)
             powers.append(np.mean(audio[first:last] ** 2))
-            at += len(audio) + int(rng.exponential(0.3) * RATE)
+            at += len(audio) + int((0.2 + rng.exponential(0.4)) * RATE)
         level = float(np.sqrt(np.mean(powers))) if powers else 0.0
         return Strip(words, background, targets, level)
 
@@ -151,7 +153,7 @@ class Composer:
 
     def _background(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], int]:
         """Return a background and the label of its hops."""
-        if rng.random() < 0.3:
+        if rng.random() < 0.25:
             return self._speech(rng), UNKNOWN
         return self._noise(rng), SILENCE
 

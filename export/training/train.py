@@ -18,7 +18,8 @@ from export.training.strips import IGNORE, Strip
 from export.training.vocabulary import LABELS, UNKNOWN
 from kws.errors import DataError
 
-ROOM_TAPS = 16_000
+ROOM_TAPS = 8_000
+"""Half a second."""
 
 
 class Trainer:
