@@ -1,0 +1,42 @@
+# Each of these does all of its own set-up (.ci/setup): a fresh Debian with git, python3 and make
+# is enough.
+PYTHON := .venv/bin/python
+
+.PHONY: help run test bench model demo clean
+
+help:
+	@echo "make run     hear you (without a microphone: hear the demo recording)"
+	@echo "make test    lint, types, tests"
+	@echo "make bench   what spotting costs on this machine -> benchmarks/cost.json"
+	@echo "make model   train the bundled model again (needs the recordings, 90 minutes)"
+	@echo "make demo    say the demo recording and the tests' words again, take the picture"
+	@echo "make clean   remove what the others made"
+
+run:
+	@.ci/setup run
+	@.venv/bin/kws listen --demo
+
+test:
+	@.ci/setup test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/pytest
+
+bench:
+	@.ci/setup test
+	$(PYTHON) -m benchmarks.cost
+
+model:
+	@.ci/setup test
+	$(PYTHON) -m export.training
+
+demo:
+	@.ci/setup voices
+	$(PYTHON) -m export.demo
+	$(PYTHON) tests/words/say.py
+	$(PYTHON) -m benchmarks.picture
+
+clean:
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,63 @@
+"""The README: whatever it shows, works."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from export import demo
+from kws.sources import microphone
+from kws.sources.file import AudioFile
+
+README = Path(__file__).parent.parent / "README.md"
+STUBS = {"arecord": "exec cat demo.wav", "jq": "exec cat"}
+"""Programs that a reader may have and a test machine may not."""
+
+
+def blocks(language):
+    text = README.read_text(encoding="utf-8")
+    found = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return [pytest.param(code, id=code.split("\n")[-2][:40]) for code in found]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A reader's folder, with the demo recording in it."""
+    shutil.copy(demo.PATH, tmp_path / "demo.flac")
+    soundfile.write(tmp_path / "demo.wav", *soundfile.read(demo.PATH, dtype="int16"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_its_python_runs(folder, monkeypatch, code):
+    """Each block runs by itself; the microphone hears the demo recording."""
+    monkeypatch.setattr(microphone, "Microphone", lambda *_, **__: AudioFile(demo.PATH))
+    exec(compile(code, str(README), "exec"), {"__name__": "__main__"})  # noqa: S102
+
+
+@pytest.mark.parametrize("code", blocks("sh"))
+def test_its_shell_runs(folder, code):
+    """Each line of each block ends well and prints something."""
+    programs = folder / "programs"
+    programs.mkdir()
+    for name, body in STUBS.items():
+        (programs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (programs / name).chmod(0o755)
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+    for line in code.splitlines():
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", line],
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        assert done.stdout
