@@ -1,0 +1,1 @@
+"""The commands of `kws`, one a file: `kws NAME` calls the function NAME in NAME.py."""

@@ -1,0 +1,52 @@
+"""`kws classify`: which word a recording is."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kws.errors import AudioError
+from kws.terminal import options
+
+if TYPE_CHECKING:
+    from kws.session import Model
+
+
+def classify(
+    audio: Annotated[list[str], typer.Argument(help="Recordings of one word each.")],
+    *,
+    model: Annotated[str | None, typer.Option(metavar="FILE", help="A model file.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many labels to tell.")] = 5,
+    json: options.Json = False,
+) -> None:
+    """Tell which word each recording is.
+
+    Each is taken as one clip; the labels with the highest scores are told.
+    """
+    from kws.session import load
+
+    loaded = load(model)
+    fine = [_classify(name, loaded, top, json=json) for name in audio]
+    if not all(fine):
+        raise typer.Exit(AudioError.exit_code)
+
+
+def _classify(name: str, model: Model, top: int, *, json: bool) -> bool:
+    """Print a recording's scores; return whether it could be read."""
+    import kws
+    from kws.terminal.lines import print_json
+
+    try:
+        ranked = kws.classify(name, model=model, top=top)
+    except AudioError as error:  # the other recordings may be fine
+        print(f"kws: {error}", file=sys.stderr)
+        return False
+    if json:
+        scores = [{"label": label, "score": round(float(score), 6)} for label, score in ranked]
+        print_json({"audio": name, "scores": scores})
+    else:
+        words = "  ".join(f"{label} {score:.3f}" for label, score in ranked)
+        print(f"{name}: {words}", flush=True)
+    return True

@@ -1,0 +1,133 @@
+"""`kws info`: what a model file says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kws.terminal import options
+
+if TYPE_CHECKING:
+    from kws.card import Accuracy, Card, Rate
+    from kws.session import Model
+
+
+def info(
+    model: Annotated[
+        str | None, typer.Argument(help="A model file; without one, the bundled model.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Tell what a model is, from its card."""
+    from kws.session import load
+    from kws.terminal.lines import print_json
+
+    loaded = load(model)
+    if json:
+        print_json(_record(loaded))
+        return
+    for name, text in _facts(loaded):
+        print(f"{name:16} {text}")
+
+
+def _record(model: Model) -> dict[str, Any]:
+    """Return the card as a JSON object, without the parts that are no text."""
+    import msgspec
+
+    card: dict[str, Any] = msgspec.to_builtins(model.card)
+    for part in ("self_test", "gate_model"):
+        card.pop(part, None)
+    return {"file": str(model.path), "bytes": model.path.stat().st_size, **card}
+
+
+def _facts(model: Model) -> Iterator[tuple[str, str]]:
+    card = model.card
+    size = model.path.stat().st_size / 1000
+    yield "file", f"{model.path}, {size:,.0f} kB"
+    if card.name or card.description:
+        yield "name", ": ".join(part for part in (card.name, card.description) if part)
+    yield "kind", f"{card.kind} model of the {card.family} family, {card.activation} scores"
+    yield "hears", _lengths(card)
+    yield from _words(card)
+    yield "gate", f"{card.gate.name}, stays open for {card.gate.hangover_s:g} s"
+    decision = card.decision
+    times = (
+        f"smoothing {decision.smoothing_s:g} s, release {decision.release_s:g} s, "
+        f"refractory {decision.refractory_s:g} s, wake window {decision.wake_window_s:g} s"
+    )
+    yield "decision", times
+    for point in card.operating_points:
+        misses = "" if point.miss_rate is None else f", misses {point.miss_rate:.1%}"
+        wanted = f"{point.role}s at {point.false_alarms_per_hour:g} FA/h"
+        yield "operating point", f"{wanted}: {_rate(point.measured)}{misses}"
+    for figure in card.accuracy:
+        yield "accuracy", _figure(figure)
+    yield from _origin(card)
+
+
+def _lengths(card: Card) -> str:
+    rate = card.sample_rate
+    ahead = f", looks {1000 * card.latency / rate:.0f} ms ahead" if card.latency else ""
+    return (
+        f"{rate} Hz, {card.window / rate:.2f} s at a time, "
+        f"every {1000 * card.hop / rate:.0f} ms{ahead}"
+    )
+
+
+def _words(card: Card) -> Iterator[tuple[str, str]]:
+    """Each keyword with its threshold, then the background labels in one."""
+    for label in card.keywords:
+        threshold = card.thresholds.get(label.name)
+        role = "wake word" if label.role == "wake" else "keyword"
+        parts = [label.name]
+        if label.phrase not in {None, label.name}:
+            parts.append(f"said {label.phrase!r}")
+        if threshold is None:
+            parts.append("no threshold")
+        else:
+            parts.append(f"threshold {threshold.value:.2f}")
+            if threshold.false_alarms is not None:
+                parts.append(_rate(threshold.false_alarms))
+        yield role, ", ".join(parts)
+    background = [label.name for label in card.labels if label.role == "background"]
+    if background:
+        yield "background", ", ".join(background)
+
+
+def _rate(rate: Rate) -> str:
+    return (
+        f"{rate.per_hour:.2f} FA/h ({rate.events} in {rate.hours:.1f} h, "
+        f"95 %: {rate.low:.2f} to {rate.high:.2f})"
+    )
+
+
+def _figure(figure: Accuracy) -> str:
+    return (
+        f"{figure.name}: {figure.value:.4g} (95 %: {figure.low:.4g} to {figure.high:.4g}, "
+        f"n = {figure.count}) on {figure.corpus}"
+    )
+
+
+def _origin(card: Card) -> Iterator[tuple[str, str]]:
+    if card.source is not None:
+        yield "made from", f"{card.source.name}, SHA-256 {card.source.sha256[:16]}"
+    for data in card.data:
+        by = f", by {data.by}" if data.by else ""
+        yield "trained on", f"{data.name}{by} ({data.licence})"
+    if card.quantization is not None:
+        yield "weights", card.quantization.scheme
+    if card.parity is not None:
+        close = (
+            f"at most {card.parity.max_difference:.2g} from its source on {card.parity.clips} "
+            f"clips, same label on {card.parity.top1_agreement:.2%}"
+        )
+        yield "parity", close
+    if card.cost is not None:
+        yield "cost", f"{card.cost.ms_per_call:.3f} ms a call on {card.cost.cpu}"
+    if card.languages:
+        yield "languages", ", ".join(card.languages)
+    if card.licence:
+        yield "licence", card.licence
+    yield "made", f"{card.date} with {card.producer}, card version {card.version}"

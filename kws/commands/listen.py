@@ -1,0 +1,152 @@
+"""`kws listen`: keywords from a microphone, as they are said."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kws.errors import DeviceError
+from kws.terminal import options
+
+if TYPE_CHECKING:
+    from kws.flow import Block, Event
+    from kws.sources import Source
+    from kws.spotter import Spotter
+    from kws.terminal.lines import Lines
+    from kws.terminal.view import View
+
+
+def listen(
+    *,
+    model: options.Models = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Part of the microphone's name.")
+    ] = None,
+    keywords: options.Keywords = None,
+    threshold: options.Threshold = None,
+    false_alarms: options.FalseAlarms = None,
+    wake: options.Wake = None,
+    channel: options.Channel = None,
+    gate: options.Gate = None,
+    overrides: options.Overrides = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Without a microphone, hear the bundled recording.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Hear keywords from a microphone, until Ctrl-C.
+
+    It ends with a summary: time heard, gate, detections, audio lost, CPU.
+    """
+    from kws.terminal.quiet import quiet_libraries
+
+    for ending in (signal.SIGINT, signal.SIGTERM):  # a shell's `&` has set SIGINT to be ignored
+        signal.signal(ending, signal.default_int_handler)
+    with quiet_libraries():
+        spotter = options.make_spotter(
+            model,
+            keywords=keywords,
+            threshold=threshold,
+            false_alarms=false_alarms,
+            wake=wake,
+            channel=channel,
+            gate=gate,
+            overrides=overrides,
+            live=True,
+        )
+        source, title = _source(device, channel, demo=demo)
+        with closing(source), _view(spotter, json=json) as view:
+            try:
+                for event in spotter.listen(Announced(source, lambda: view.say(title))):
+                    view.show(event)
+            except KeyboardInterrupt:
+                pass
+        # A lost device has no summary: its error is the last word.
+        _summary(spotter, json=json)
+
+
+class Announced:
+    """A source that says when its first block came."""
+
+    def __init__(self, source: Source, announce: Callable[[], None]) -> None:
+        self._source, self._announce = source, announce
+        self.rate, self.live = source.rate, source.live
+
+    def __iter__(self) -> Iterator[Block]:
+        blocks = iter(self._source)
+        for first in blocks:
+            self._announce()
+            yield first
+            yield from blocks
+
+    def poll_events(self) -> list[Event]:
+        """What the source noticed."""
+        return self._source.poll_events()
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+
+def _source(device: str | None, channel: str | None, *, demo: bool) -> tuple[Source, str]:
+    """Return what to listen to, and words for it."""
+    from kws.sources.microphone import Microphone
+
+    try:
+        microphone = Microphone(device, channel=options.parse_channel(channel))
+    except DeviceError as error:
+        if not demo or device is not None:
+            raise
+        from kws.sources.demo import Demo
+
+        print(
+            f"kws: {error}; instead you hear of the bundled demo, words of a speech synthesiser",
+            file=sys.stderr,
+        )
+        return Demo(), "listening to the demo recording"
+    channels = "1 channel" if microphone.channels == 1 else f"{microphone.channels} channels"
+    return microphone, f"listening to {microphone.input}, {microphone.rate} Hz, {channels}"
+
+
+def _view(spotter: Spotter, *, json: bool) -> AbstractContextManager[Lines | View]:
+    """Return meters for a terminal, lines for everything else."""
+    if sys.stdout.isatty() and not json:
+        from kws.terminal.view import View
+
+        return View(spotter)
+    from kws.terminal.lines import Lines
+
+    return nullcontext(Lines(as_json=json))
+
+
+def _summary(spotter: Spotter, *, json: bool) -> None:
+    """Tell on stderr how it went."""
+    from kws.terminal.lines import print_json
+
+    stats, cpu = spotter.stats, time.process_time()
+    heard = max(stats.audio_s, 1e-9)
+    opened, load = stats.open_s / heard, cpu / heard
+    if json:
+        figures = {
+            "type": "summary",
+            "heard_s": round(stats.audio_s, 2),
+            "gate_open": round(opened, 4),
+            "detections": stats.detections,
+            "lost_s": round(stats.lost_s, 2),
+            "cpu_s": round(cpu, 2),
+            "cpu_share": round(load, 4),
+        }
+        print_json(figures, file=sys.stderr)
+        return
+    print(
+        f"heard {stats.audio_s:.1f} s, gate open {opened:.0%} of it, "
+        f"{stats.detections} detections, {stats.lost_s:.1f} s of audio lost, "
+        f"CPU {cpu:.1f} s ({load:.1%} of one core)",
+        file=sys.stderr,
+    )

@@ -1,0 +1,82 @@
+"""Backlog: audio that waits for its consumer, a bounded while."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one callback brought: raw bytes, `length` moments of them from `start` on.
+
+    wall_time: seconds since the epoch of the first.
+    """
+
+    data: bytes
+    start: int
+    length: int
+    wall_time: float
+
+    @property
+    def end(self) -> int:
+        """Absolute index one past the last sample."""
+        return self.start + self.length
+
+
+class Backlog:
+    """A queue between two threads that never blocks the one that fills it.
+
+    rate: Hz. seconds: it holds at most; then the older half is dropped at once, so that a
+    consumer that stays slow loses audio rarely, as one jump of `start`. `lost`: samples dropped
+    so far. `end`: index of the sample that comes next.
+    """
+
+    def __init__(self, rate: int, seconds: float) -> None:
+        self._rate, self._limit = rate, round(rate * seconds)
+        self._pieces: deque[Piece] = deque()
+        self._changed = threading.Condition()
+        self._waiting = 0
+        self._ends_at = 0.0  # wall time of `end`
+        self.end = self.lost = 0
+        self.closed = False
+
+    def push(self, data: bytes, length: int, wall_time: float, *, overflow: bool = False) -> None:
+        """Append a piece; `overflow`: the system dropped samples before it, nobody knows how many.
+
+        Then the clock tells, and at least one is missing, so that it shows as a jump.
+        """
+        with self._changed:
+            if overflow and self.end:
+                self.end += max(1, round((wall_time - self._ends_at) * self._rate))
+            self._pieces.append(Piece(data, self.end, length, wall_time))
+            self.end += length
+            self._ends_at = wall_time + length / self._rate
+            self._waiting += length
+            if self._waiting > self._limit:
+                self._drop()
+            self._changed.notify()
+
+    def take(self, timeout: float) -> Piece | None:
+        """Return the oldest piece, after `timeout` seconds at most; None: none came, or closed."""
+        with self._changed:
+            if not self._pieces and not self.closed:
+                self._changed.wait(timeout)
+            if not self._pieces or self.closed:
+                return None
+            piece = self._pieces.popleft()
+            self._waiting -= piece.length
+            return piece
+
+    def close(self) -> None:
+        """Wake whoever waits; there is nothing to take from now on."""
+        with self._changed:
+            self.closed = True
+            self._changed.notify_all()
+
+    def _drop(self) -> None:
+        while self._waiting > self._limit // 2:
+            length = self._pieces.popleft().length
+            self._waiting -= length
+            self.lost += length

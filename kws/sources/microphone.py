@@ -1,0 +1,195 @@
+"""Microphone: what a sound device hears, without a hole that is not told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+
+from kws.errors import DeviceError
+from kws.flow import Block, DigitalSilence, Event
+from kws.sources.backlog import Backlog, Piece
+from kws.sources.devices import Input, find, portaudio
+
+QUEUE_S = 10.0
+"""Seconds of audio that wait for a slow consumer at most."""
+BLOCK_S = 0.04
+"""Seconds a callback: half of a short hop, so that few wake-ups cost little delay."""
+FIRST_BLOCK_S, STALLED_S = 10.0, 3.0
+"""Seconds without a callback after which the device is lost; some start slowly."""
+SILENT_S = 3.0
+"""Seconds of nothing but zeros: no live microphone gives them."""
+BUSY_WAITS_S = (0.0, 0.3, 0.6, 1.2)
+"""Pauses before the tries to open a device that another program holds."""
+
+Channel = int | Literal["mean"] | None
+
+
+class Microphone:
+    """A sound device at its own rate, its channels as they are.
+
+    device: part of its name, or the Input; None: the default one. channel: what the spotter
+    will listen to, a number from 1 or "mean"; None: one or two channels are opened, and of more
+    the first. rate: Hz; None: the device's own.
+
+    Blocks are float32 [n, channels] with the wall time of their first sample. Recording begins
+    with the iteration. `lost`: samples dropped because nobody took them for 10 s; `overflows`:
+    times that the system itself dropped some. Both show as a jump in `start`.
+
+    Raises ConfigError: no such device. DeviceError, when made: none at all, busy, no PortAudio;
+    while iterated: it was lost, or gives nothing any more.
+    """
+
+    live = True
+
+    def __init__(
+        self, device: str | Input | None = None, *, channel: Channel = None, rate: int | None = None
+    ) -> None:
+        self.input = device if isinstance(device, Input) else find(device)
+        self.rate = rate or self.input.rate
+        self.overflows = 0
+        self._backlog = Backlog(self.rate, QUEUE_S)
+        self._zeros, self._events = Zeros(self.rate), list[Event]()
+        self._device = threading.Lock()  # starting and closing exclude each other
+        self.channels, self._stream = self._open(channel)
+        self._heard = time.monotonic()
+
+    def __iter__(self) -> Iterator[Block]:
+        """Deliver blocks until closed."""
+        self._start()
+        while not self._backlog.closed:
+            piece = self._backlog.take(0.25)
+            if piece is None:
+                self._check_alive()
+                continue
+            samples = np.frombuffer(piece.data, np.float32).reshape(-1, self.channels)
+            self._events += self._zeros.process(piece, sound=bool(samples.any()))
+            yield Block(samples, piece.start, self.rate, piece.wall_time)
+
+    @property
+    def lost(self) -> int:
+        """Samples dropped so far because nobody took them in time."""
+        return self._backlog.lost
+
+    def poll_events(self) -> list[Event]:
+        """When digital silence began and ended, since it was last asked."""
+        events, self._events = self._events, []
+        return events
+
+    def close(self) -> None:
+        """Stop recording and let go of the device; from any thread, more than once."""
+        with self._device:
+            if self._backlog.closed:
+                return
+            self._backlog.close()
+            self._stream.abort(ignore_errors=True)
+            self._stream.close(ignore_errors=True)
+
+    def _open(self, channel: Channel) -> tuple[int, Any]:
+        """Return the number of channels and the stream, not started."""
+        failure: Exception | None = None
+        for channels in _channel_counts(self.input, channel):
+            for wait in BUSY_WAITS_S:
+                time.sleep(wait)
+                try:
+                    return channels, self._stream_with(channels)
+                except portaudio().PortAudioError as error:
+                    failure = error
+                    if not _is_busy(error):
+                        break
+        if failure is not None and _is_busy(failure):
+            raise DeviceError(
+                f"{self.input} is busy: another program holds it; end that one, "
+                "or listen through a sound server (PulseAudio, PipeWire)"
+            )
+        raise DeviceError(
+            f"{self.input} does not open at {self.rate} Hz ({_words(failure)}); "
+            "`kws devices` lists what is there"
+        )
+
+    def _stream_with(self, channels: int) -> Any:
+        return portaudio().RawInputStream(
+            device=self.input.index,
+            samplerate=self.rate,
+            channels=channels,
+            dtype="float32",
+            blocksize=round(BLOCK_S * self.rate),
+            callback=self._callback,
+        )
+
+    def _start(self) -> None:
+        with self._device:
+            if self._backlog.closed or self._stream.active:
+                return
+            self._heard = time.monotonic()
+            try:
+                self._stream.start()
+            except portaudio().PortAudioError as error:
+                raise DeviceError(f"{self.input} does not start ({_words(error)})") from None
+
+    def _callback(self, data: Any, length: int, clock: Any, status: Any) -> None:
+        """Copy and return: this runs on the sound system's time."""
+        delay = clock.currentTime - clock.inputBufferAdcTime
+        if not 0 < delay < QUEUE_S:  # not every system tells when the first sample was heard
+            delay = length / self.rate
+        self._heard = time.monotonic()
+        self.overflows += status.input_overflow
+        self._backlog.push(bytes(data), length, time.time() - delay, overflow=status.input_overflow)
+
+    def _check_alive(self) -> None:
+        """Raise DeviceError when it is gone: its callbacks just stop, nobody says so."""
+        with self._device:
+            if self._backlog.closed:
+                return
+            if not self._stream.active:
+                raise DeviceError(f"{self.input} is gone: the sound system ended the recording")
+        began = self._backlog.end > 0
+        patience = STALLED_S if began else FIRST_BLOCK_S
+        if time.monotonic() - self._heard > patience:
+            gone = "is gone: no audio" if began else "gave no audio at all"
+            raise DeviceError(f"{self.input} {gone} for {patience:.0f} s")
+
+
+class Zeros:
+    """Watches for digital silence: a muted or broken device gives nothing but zeros."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._since: int | None = None
+        self._silent = False
+
+    def process(self, piece: Piece, *, sound: bool) -> list[Event]:
+        """Take note of a piece, of which `sound` says whether it has a sample that is not zero."""
+        if sound:
+            was, self._silent, self._since = self._silent, False, None
+            return [DigitalSilence(silent=False, time_s=piece.start / self._rate)] if was else []
+        if self._since is None:
+            self._since = piece.start
+        if self._silent or piece.end - self._since < SILENT_S * self._rate:
+            return []
+        self._silent = True
+        return [DigitalSilence(silent=True, time_s=piece.end / self._rate)]
+
+
+def _channel_counts(device: Input, channel: Channel) -> list[int]:
+    """How many channels to ask for, in turn: some drivers give all of them or none."""
+    if device.is_server:
+        # Whatever is asked for comes, mixed from what the microphone has: ask for little.
+        return [channel if isinstance(channel, int) else 1]
+    if channel == "mean":
+        return [device.channels]
+    wanted = channel or (device.channels if device.channels <= 2 else 1)
+    return list(dict.fromkeys([min(wanted, device.channels), device.channels]))
+
+
+def _is_busy(error: Exception) -> bool:
+    """PortAudio's code for it, or ALSA's words, which come as a host error."""
+    unavailable = -9985
+    return error.args[1:2] == (unavailable,) or "busy" in str(error).casefold()
+
+
+def _words(error: Exception | None) -> str:
+    return " ".join(str(error.args[0] if error and error.args else error).split())

@@ -1,0 +1,86 @@
+"""Lines: events and figures as people and programs read them, one a line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from kws.flow import AudioLost, Detection, DigitalSilence, Event, KeywordStuck
+
+
+def record(event: Event, *, audio: str | None = None) -> dict[str, Any] | None:
+    """Return an event as a JSON object, its class as `type`; None for what is no news.
+
+    audio: the name of the recording, where it is one. Scores and times are rounded: to four
+    digits, and to milliseconds.
+    """
+    match event:
+        case Detection():
+            where = {} if audio is None else {"audio": audio}
+            when = {} if event.wall_time is None else {"wall_time": round(event.wall_time, 3)}
+            return {
+                "type": "detection",
+                **where,
+                "keyword": event.keyword,
+                "score": round(float(event.score), 4),
+                "start_s": round(event.start_s, 3),
+                "end_s": round(event.end_s, 3),
+                "time_s": round(event.time_s, 3),
+                **when,
+            }
+        case AudioLost():
+            lost = {"start_s": round(event.start_s, 3), "end_s": round(event.end_s, 3)}
+            return {"type": "audio_lost", **lost}
+        case KeywordStuck():
+            stuck = {"keyword": event.keyword, "time_s": round(event.time_s, 3)}
+            return {"type": "keyword_stuck", **stuck}
+        case DigitalSilence():
+            silence = {"silent": event.silent, "time_s": round(event.time_s, 3)}
+            return {"type": "digital_silence", **silence}
+    return None
+
+
+def sentence(event: Event) -> str | None:
+    """Return an event as people read it; None for what is no news."""
+    match event:
+        case Detection():
+            return f"{event.time_s:8.2f} s  {event.keyword}  {event.score:.2f}"
+        case AudioLost():
+            return f"{event.end_s:8.2f} s  {event.end_s - event.start_s:.2f} s of audio lost"
+        case KeywordStuck():
+            return f"{event.time_s:8.2f} s  {event.keyword} stays high: unheard until it falls"
+        case DigitalSilence(silent=True):
+            return f"{event.time_s:8.2f} s  nothing but zeros: is the microphone muted?"
+        case DigitalSilence():
+            return f"{event.time_s:8.2f} s  the microphone is heard again"
+    return None
+
+
+class Lines:
+    """Prints events as they come: detections to stdout, the rest of the news to stderr.
+
+    as_json: all of them to stdout, as JSON.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def show(self, event: Event) -> None:
+        """Print one event, if it is news."""
+        if self._as_json:
+            if (news := record(event)) is not None:
+                print_json(news)
+        elif (text := sentence(event)) is not None:
+            aside = None if isinstance(event, Detection) else sys.stderr
+            print(text, file=aside, flush=True)
+
+    def say(self, text: str) -> None:
+        """Print a remark."""
+        print(text, file=sys.stderr, flush=True)
+
+
+def print_json(value: Mapping[str, Any], file: TextIO | None = None) -> None:
+    """Print one JSON object to stdout, or `file`, at once: a pipe's other end is waiting."""
+    print(json.dumps(value, ensure_ascii=False), file=file, flush=True)

@@ -1,0 +1,122 @@
+"""Options: what several commands ask for in the same words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from kws.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kws.spotter import Spotter
+
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="FILE", help="A model file; several times for several models."),
+]
+Keywords = Annotated[
+    str | None, typer.Option(metavar="A,B", help="Only these keywords; the others are ignored.")
+]
+Threshold = Annotated[
+    str | None,
+    typer.Option(metavar="T", help="0..1 for all keywords, or each its own: yes=0.9,no=0.7."),
+]
+FalseAlarms = Annotated[
+    float | None,
+    typer.Option(metavar="N", help="Thresholds that were measured to give N false alarms an hour."),
+]
+Wake = Annotated[
+    str | None, typer.Option(metavar="WORD", help="Commands count only after this wake word.")
+]
+Channel = Annotated[
+    str | None,
+    typer.Option(metavar="N", help="The channel to listen to, from 1, or `mean` of all."),
+]
+Gate = Annotated[
+    str | None, typer.Option(metavar="NAME", help="`webrtc`: only speech is looked at; or `none`.")
+]
+Overrides = Annotated[
+    str | None, typer.Option(metavar="FILE", help="A file of thresholds and decision settings.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Results as JSON, one object a line.")]
+
+
+def parse_words(text: str) -> list[str]:
+    """Return the parts of `a,b`.
+
+    Raises ConfigError: there is none.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
+        raise ConfigError(f"{text!r} names no keyword; give some, as in yes,no")
+    return parts
+
+
+def parse_threshold(text: str) -> float | dict[str, float]:
+    """Return what `0.8` or `yes=0.9,no=0.7` says; what exists and makes sense, Spotter knows.
+
+    Raises ConfigError: it is neither.
+    """
+    try:
+        if "=" not in text:
+            return float(text)
+        pairs = [part.split("=") for part in text.split(",")]
+        return {keyword.strip(): float(value) for keyword, value in pairs}
+    except ValueError:
+        raise ConfigError(
+            f"--threshold {text!r} is not understood; give 0.8, or yes=0.9,no=0.7"
+        ) from None
+
+
+def parse_channel(text: str | None) -> int | Literal["mean"] | None:
+    """Return what `2` or `mean` says; None for None.
+
+    Raises ConfigError: it is neither.
+    """
+    if text is None or text == "mean":
+        return "mean" if text else None
+    if not text.isdecimal() or not int(text):
+        raise ConfigError(f"--channel {text!r} is not understood; give 1, 2, ... or mean")
+    return int(text)
+
+
+def make_spotter(
+    model: list[str] | None,
+    *,
+    keywords: str | None,
+    threshold: str | None,
+    false_alarms: float | None,
+    wake: str | None,
+    channel: str | None,
+    gate: str | None,
+    overrides: str | None,
+    live: bool = False,
+) -> Spotter:
+    """Return the Spotter that the options describe; `live`: this machine must keep up.
+
+    Raises ConfigError: they make no sense. ModelError: a model can't be loaded, or is too slow.
+    """
+    # What is wrong in the options themselves is told before a model is loaded.
+    armed = None if keywords is None else parse_words(keywords)
+    waking = None if wake is None else parse_words(wake)
+    levels = None if threshold is None else parse_threshold(threshold)
+    heard = parse_channel(channel)
+    from kws.session import load
+    from kws.spotter import Spotter
+
+    models = [load(path) for path in model] if model else [load()]
+    if live:
+        from kws.terminal.pace import at_bearable_pace
+
+        models = [at_bearable_pace(each) for each in models]
+    return Spotter(
+        models,
+        keywords=armed,
+        threshold=levels,
+        false_alarms=false_alarms,
+        wake=waking,
+        gate=gate,
+        overrides=overrides,
+        channel=heard,
+    )

@@ -1,0 +1,212 @@
+"""The command line: what it prints, and its one line for whatever is wrong."""
+
+import csv
+import json
+import re
+
+import models
+import numpy as np
+import onnx
+import pytest
+from audio_files import BAD, written
+from command import keywords, kws, model, words
+
+from kws.sources import devices
+
+__all__ = ["kws", "model", "words"]
+
+
+def test_spot_prints_a_json_line_a_detection(kws, model, words):
+    """With --json or without; the word lies where it was said."""
+    result = kws("spot", words, "--model", model)
+
+    assert (result.code, result.err) == (0, "")
+    assert keywords(result) == ["yes", "no", "yes"]
+    first = json.loads(result.out.splitlines()[0])
+    assert list(first) == ["type", "audio", "keyword", "score", "start_s", "end_s", "time_s"]
+    assert (first["type"], first["audio"]) == ("detection", str(words))
+    assert 0.6 <= first["start_s"] < first["end_s"] <= first["time_s"] + 0.05 < 1.3
+    assert kws("spot", words, "--model", model, "--json").out == result.out
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--keywords", "no"], ["no"]),
+        (["--keywords", "yes, no"], ["yes", "no", "yes"]),
+        (["--threshold", "yes=1"], ["no"]),
+        (["--threshold", "1"], []),
+        (["--threshold", "yes=0.9,no=0.2"], ["yes", "no", "yes"]),
+        (["--wake", "jarvis"], []),
+        (["--wake", "no", "--keywords", "yes"], ["no", "yes"]),
+        (["--channel", "1", "--gate", "none"], ["yes", "no", "yes"]),
+    ],
+)
+def test_options_say_what_is_spotted(kws, model, words, options, expected):
+    """Each as in Python, in one word of the command line."""
+    assert keywords(kws("spot", words, "--model", model, *options)) == expected
+
+
+def test_a_file_can_override_thresholds(kws, model, words, tmp_path):
+    """What `kws tune` writes, without touching the model."""
+    path = tmp_path / "tuned.json"
+    path.write_text('{"thresholds": {"yes": 1.0}}')
+
+    assert keywords(kws("spot", words, "--model", model, "--overrides", path)) == ["no"]
+
+
+def test_several_models_are_heard_at_once(kws, model, words, tmp_path):
+    """Each keyword once, whichever model knows it."""
+    other = models.write(tmp_path / "window.onnx", models.card("window"))
+
+    assert keywords(kws("spot", words, "--model", model, "--model", other)) == ["yes", "no", "yes"]
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (96_000, 2), (16_000, 8)])
+def test_any_rate_and_number_of_channels_is_heard(kws, model, tmp_path, rate, channels):
+    """What is no error: 8 kHz, 96 kHz, 8 channels."""
+    time = np.arange(rate // 2) / rate
+    samples = np.tile(0.3 * np.sin(2 * np.pi * models.TONES["yes"] * time), (channels, 1)).T
+    path = written(tmp_path, samples=samples, rate=rate)
+
+    assert keywords(kws("spot", path, "--model", model)) == ["yes"]
+
+
+def test_scores_are_kept_for_later(kws, model, words, tmp_path):
+    """Every hop of every recording, the same in both formats."""
+    for name in ["s.csv", "s.npz"]:
+        assert kws("spot", words, words, "--model", model, "--scores", tmp_path / name).code == 0
+    rows = list(csv.DictReader((tmp_path / "s.csv").read_text().splitlines()))
+    with np.load(tmp_path / "s.npz") as arrays:
+        labels, scores, marks = (arrays[name] for name in ["labels", "scores", "marks"])
+
+    assert labels.tolist() == ["yes", "no", "jarvis", "_rest_"]
+    assert len(rows) == len(scores) == len(marks) >= 2 * 6 * models.RATE // models.HOP
+    assert [int(row["end"]) for row in rows] == marks[:, 3].tolist()
+    assert np.allclose([[float(row[label]) for label in labels] for row in rows], scores)
+
+
+def test_one_bad_recording_does_not_hide_the_others(kws, model, words):
+    """The rest is spotted; the exit code tells."""
+    result = kws("spot", "missing.wav", words, "--model", model)
+
+    assert (result.code, result.err) == (2, "kws: missing.wav: no such file\n")
+    assert keywords(result) == ["yes", "no", "yes"]
+
+
+def test_classify_tells_the_best_labels(kws, model, tmp_path):
+    """In words, and as JSON in the shape of the transformers pipeline."""
+    path = written(tmp_path, "no.wav", models.tone("no", 1.0), models.RATE)
+
+    result = kws("classify", path, "--model", model, "--top", "2", "--json")
+
+    line = json.loads(result.out)
+    assert line["audio"] == str(path)
+    assert [list(score) for score in line["scores"]] == [["label", "score"]] * 2
+    assert line["scores"][0]["label"] == "no"
+    assert re.match(r".*no\.wav: no 0\.\d+  ", kws("classify", path, "--model", model).out)
+
+
+def test_info_tells_the_card_in_words(kws, model):
+    """And as JSON with --json."""
+    result = kws("info", model)
+
+    assert "keyword          yes, threshold 0.60" in result.out
+    assert "wake word        jarvis" in result.out
+    assert json.loads(kws("info", model, "--json").out)["window"] == models.WINDOW
+
+
+def no_card(folder):
+    path = models.write(folder / "x.onnx")
+    graph = onnx.load(path)
+    del graph.metadata_props[:]
+    onnx.save(graph, path)
+    return path
+
+
+def wrong_card(folder):
+    return models.write(folder / "x.onnx", models.card(), labels=7)
+
+
+def no_model(folder):
+    path = folder / "x.onnx"
+    path.write_text("This is no model.")
+    return path
+
+
+WRONG = {
+    "unknown keyword 'yess'; did you mean yes": ["spot", "x", "--keywords", "yess"],
+    "lies outside 0..1": ["spot", "x", "--threshold", "1.5"],
+    "no=-0.1 lies outside": ["spot", "x", "--threshold", "no=-0.1"],
+    "threshold 'yes:1' is not understood": ["spot", "x", "--threshold", "yes:1"],
+    "threshold 'yes=' is not understood": ["spot", "x", "--threshold", "yes="],
+    "unknown keyword 'maybe'": ["spot", "x", "--threshold", "maybe=0.5"],
+    "unknown wake word 'jarvs'": ["spot", "x", "--wake", "jarvs"],
+    "channel '0' is not understood": ["spot", "x", "--channel", "0"],
+    "no operating point at 0.5": ["spot", "x", "--false-alarms", "0.5"],
+    "there is no gate 'fence'": ["spot", "x", "--gate", "fence"],
+    "must end in .csv or .npz": ["spot", "x", "--scores", "x.txt"],
+    "there is no microphone|no input device is called": ["listen", "--device", "no such device"],
+}
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_a_wrong_option_is_one_line(kws, model, monkeypatch, said):
+    """What it is, what there is instead; exit code 2."""
+    monkeypatch.setattr(devices, "devices", list)
+
+    one_line(kws(*WRONG[said], "--model", model), said)
+
+
+@pytest.mark.parametrize("said", BAD)
+@pytest.mark.parametrize("command", ["spot", "classify"])
+def test_a_bad_recording_is_one_line(kws, model, tmp_path, command, said):
+    """Missing, a directory, empty, truncated, text, NaN, no samples: exit code 2."""
+    one_line(kws(command, BAD[said](tmp_path), "--model", model), said)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda folder: folder / "x.onnx", "no such file"),
+        (lambda folder: folder, "is a directory"),
+        (no_model, "is not a readable ONNX model"),
+        (no_card, "has no model card"),
+        (wrong_card, "gives 7 scores, the card names 4 labels"),
+    ],
+)
+def test_a_bad_model_is_one_line(kws, tmp_path, make, said):
+    """Missing, not ONNX, no card, another card: exit code 2."""
+    one_line(kws("info", make(tmp_path)), said)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["spto"], "no command 'spto'; there are: classify, devices"),
+        (["spot"], "Missing argument"),
+        (["spot", "x", "--nope"], "No such option"),
+        (["spot", "x", "--model"], "requires an argument"),
+        (["listen", "--false-alarms", "few"], "Invalid value for '--false-alarms'"),
+        (["classify", "x", "--top", "0"], "Invalid value for '--top'"),
+    ],
+)
+def test_wrong_usage_is_one_line(kws, args, said):
+    """Plain text that says where help is; no box, no traceback; exit code 2."""
+    one_line(kws(*args), said)
+
+
+def one_line(result, said):
+    assert result.code == 2, result.err
+    assert result.out == ""
+    assert re.fullmatch(rf"kws: [^\n]*(?:{said})[^\n]*\n", result.err), result.err
+
+
+@pytest.mark.parametrize("command", ["", "spot", "listen", "classify", "devices", "info", "doctor"])
+def test_help_is_plain_text(kws, command):
+    """Without a box, on stdout."""
+    result = kws(*command.split(), "--help")
+
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(f"Usage: kws {command}".rstrip())
+    assert result.out.isascii()

@@ -1,0 +1,222 @@
+"""Sound devices by hand: how they are found and opened, and what they do wrong."""
+
+import threading
+import time
+from contextlib import closing
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from kws.errors import ConfigError, DeviceError
+from kws.sources import devices, microphone
+from kws.sources.backlog import Backlog
+from kws.sources.devices import Input
+from kws.sources.microphone import Microphone, Zeros
+
+PATIENCE_S = 60
+
+
+class Stream:
+    """A sound device by hand; `stream.callback` brings it audio."""
+
+    def __init__(self, **settings):
+        vars(self).update(settings)
+        self.active = False
+
+    def start(self):
+        """Begin."""
+        self.active = True
+
+    def abort(self, ignore_errors):
+        """End."""
+        self.active = False
+
+    close = abort
+
+    def bring(self, samples, *, overflow=False):
+        """Bring some audio, as PortAudio does."""
+        clock = SimpleNamespace(currentTime=5.0, inputBufferAdcTime=4.9)
+        data = np.asarray(samples, np.float32)
+        frames = len(data) // self.channels
+        self.callback(data, frames, clock, SimpleNamespace(input_overflow=overflow))
+
+
+class BusyError(Exception):
+    """What PortAudio raises."""
+
+
+def device(name="Desk Mic", channels=1, **changes):
+    fields = {"host_api": "ALSA", "rate": 100, "default": True, "index": 0}
+    return Input(name=name, channels=channels, **fields | changes)
+
+
+@pytest.fixture
+def streams(monkeypatch):
+    """Every stream that is opened; PortAudio is not asked."""
+    opened = []
+
+    def open_stream(**settings):
+        opened.append(Stream(**settings))
+        return opened[-1]
+
+    fake = SimpleNamespace(RawInputStream=open_stream, PortAudioError=BusyError)
+    monkeypatch.setattr(microphone, "portaudio", lambda: fake)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    return opened
+
+
+def test_blocks_are_what_the_callback_brought(streams):
+    """Every sample of every channel, with its index and the wall time of the first."""
+    source = Microphone(device(channels=2))
+    blocks = iter(source)
+    threading.Timer(0.05, lambda: streams[0].bring(range(8))).start()
+    first = next(blocks)
+    streams[0].bring(range(4))
+    second = next(blocks)
+    source.close()
+
+    assert first.samples.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert (first.start, first.rate, second.start) == (0, 100, 4)
+    assert abs(first.wall_time - time.time()) < PATIENCE_S
+    assert list(blocks) == []
+
+
+@pytest.mark.parametrize(
+    ("channels", "channel", "opened"),
+    [
+        (1, None, 1), (2, None, 2), (6, None, 1), (6, "mean", 6), (6, 4, 4), (2, 3, 2),
+        (32, None, 1), (32, "mean", 1), (32, 2, 2),
+    ],
+)  # fmt: skip
+def test_no_more_channels_are_opened_than_are_heard(streams, channels, channel, opened):
+    """One or two as they are; of an array the first; of a sound server what is asked for."""
+    Microphone(device(channels=channels), channel=channel).close()
+
+    assert streams[-1].channels == opened
+
+
+def test_a_busy_device_is_tried_again(streams, monkeypatch):
+    """Three more times; then the error says what to do."""
+    tries = []
+
+    def refuse(**settings):
+        tries.append(settings)
+        raise BusyError("Error opening RawInputStream: Device unavailable", -9985)
+
+    fake = SimpleNamespace(RawInputStream=refuse, PortAudioError=BusyError)
+    monkeypatch.setattr(microphone, "portaudio", lambda: fake)
+
+    with pytest.raises(DeviceError, match="is busy: another program holds it; end that one"):
+        Microphone(device())
+
+    assert len(tries) == len(microphone.BUSY_WAITS_S)
+
+
+@pytest.mark.parametrize(("brought", "said"), [(0, "gave no audio"), (1, "is gone: no audio")])
+def test_a_stalled_device_is_lost(streams, monkeypatch, brought, said):
+    """Callbacks just stop: after some seconds without one that is an error."""
+    monkeypatch.setattr(microphone, "FIRST_BLOCK_S", 0.2)
+    monkeypatch.setattr(microphone, "STALLED_S", 0.1)
+    source = Microphone(device())
+    for _ in range(brought):
+        threading.Timer(0.05, lambda: streams[0].bring([0.5])).start()
+
+    with closing(source), pytest.raises(DeviceError, match=said):
+        list(source)
+
+
+def test_digital_silence_is_an_event(streams):
+    """Zeros for three seconds, on the audio's clock."""
+    source = Microphone(device())
+    blocks = iter(source)
+    threading.Timer(0.05, lambda: streams[0].bring([0.0] * 300)).start()
+    next(blocks)
+    silent = source.poll_events()
+    streams[0].bring([0.1])
+    next(blocks)
+
+    assert [(event.silent, event.time_s) for event in silent] == [(True, 3.0)]
+    assert [event.silent for event in source.poll_events()] == [False]
+    source.close()
+
+
+def test_an_overflow_that_the_system_tells_is_counted(streams):
+    """And shows as a jump: no window may span what was lost."""
+    source = Microphone(device())
+    blocks = iter(source)
+    threading.Timer(0.05, lambda: streams[0].bring([0.1] * 4)).start()
+    first = next(blocks)
+    streams[0].bring([0.1] * 4, overflow=True)
+    second = next(blocks)
+    source.close()
+
+    assert second.start > first.end
+    assert source.overflows == 1
+
+
+DEVICES = [device("USB Audio"), device("Desk Mic", default=False), device("Desk Mic 2", index=2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [(None, 0), ("usb", 0), ("desk mic", 1), ("Mic 2", 2), ("desk mic 2 (alsa)", 2)],
+)
+def test_a_device_is_found_by_a_part_of_its_name(monkeypatch, name, found):
+    """Upper and lower case alike; an equal name first; None is the default."""
+    monkeypatch.setattr(devices, "devices", lambda: DEVICES)
+
+    assert devices.find(name) is DEVICES[found]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("Desk Mik", "near it: Desk Mic"), ("7", "there are: USB Audio, Desk Mic")]
+)
+def test_an_unknown_device_lists_the_near_ones(monkeypatch, name, said):
+    """A number is no name: numbers change when a device is plugged in."""
+    monkeypatch.setattr(devices, "devices", lambda: DEVICES)
+
+    with pytest.raises(ConfigError, match=said):
+        devices.find(name)
+
+
+def test_a_backlog_drops_the_older_half_as_one_jump():
+    """A consumer that can't keep up loses the oldest audio, in one counted piece."""
+    backlog = Backlog(rate=100, seconds=1.0)
+    for second in range(11):
+        backlog.push(b"x", 10, float(second))
+
+    pieces = [backlog.take(0) for _ in range(5)]
+
+    assert [piece.start for piece in pieces] == [60, 70, 80, 90, 100]
+    assert backlog.take(0) is None
+    assert backlog.lost == 60
+
+
+def test_an_overflow_shows_as_a_jump_by_the_clock():
+    """The system says that it lost samples, but not how many: the time between tells."""
+    backlog = Backlog(rate=100, seconds=10)
+    backlog.push(b"x", 10, 5.0)
+    backlog.push(b"x", 10, 5.4, overflow=True)
+    backlog.push(b"x", 10, 5.4, overflow=True)
+
+    assert [backlog.take(0).start for _ in range(3)] == [0, 40, 51]
+
+
+def test_a_closed_backlog_wakes_who_waits():
+    """close() from another thread ends a wait at once."""
+    backlog = Backlog(rate=100, seconds=1)
+    threading.Timer(0.05, backlog.close).start()
+
+    assert backlog.take(60) is None
+
+
+def test_digital_silence_is_told_once_and_its_end_too():
+    """Three seconds of zeros are an event, quiet is not."""
+    zeros, backlog = Zeros(rate=10), Backlog(rate=10, seconds=100)
+    events = []
+    for sound in [True, *[False] * 5, True, False]:
+        backlog.push(b"x", 10, 0.0)
+        events += zeros.process(backlog.take(0), sound=sound)
+
+    assert [(event.silent, event.time_s) for event in events] == [(True, 4.0), (False, 6.0)]

@@ -1,0 +1,108 @@
+"""The microphone: a real PortAudio stream over a virtual device, and what can happen to one."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import models
+import numpy as np
+import pytest
+import soundfile
+from pulse import pulse
+
+from export import demo
+
+__all__ = ["pulse"]
+
+ROOT = Path(__file__).parent.parent
+PATIENCE_S = 60
+"""How long a busy machine may take for what is done at once."""
+
+
+class Listener:
+    """`kws listen` in another process; what it printed so far."""
+
+    def __init__(self, folder, env, *options):
+        self._out, self._err = folder / "out", folder / "err"
+        with self._out.open("w") as out, self._err.open("w") as err:
+            command = [sys.executable, "-m", "kws", "listen", "--json", *options]
+            self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=err)
+
+    def news(self):
+        return [json.loads(line) for line in self._out.read_text().splitlines()]
+
+    def keywords(self):
+        return [line["keyword"] for line in self.news() if line["type"] == "detection"]
+
+    def remarks(self):
+        return self._err.read_text().splitlines()
+
+    def until(self, condition):
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition() and time.monotonic() < deadline and self.process.poll() is None:
+            time.sleep(0.05)
+        assert condition(), (self.news(), self.remarks())
+
+
+@contextmanager
+def listening(folder, pulse, *options):
+    """Run `kws listen`; go on when the first audio has come: what is played earlier is lost."""
+    listener = Listener(folder, pulse.env, *options)
+    try:
+        listener.until(lambda: any("listening" in line for line in listener.remarks()))
+        yield listener
+    finally:
+        listener.process.kill()
+        listener.process.wait()
+
+
+def tones(folder, *keywords):
+    """A recording of tones that the model of tones takes for words."""
+    parts = [models.noise(0.5)]
+    for keyword in keywords:
+        parts += [models.tone(keyword, 0.3), models.noise(0.7)]
+    path = folder / "tones.wav"
+    soundfile.write(path, np.concatenate(parts), models.RATE)
+    return path
+
+
+def test_words_played_into_a_microphone_are_heard_in_order(pulse, tmp_path):
+    """The bundled model, a real audio stream, resampled: the right keywords, once each."""
+    with listening(tmp_path, pulse) as listener:
+        pulse.play(demo.PATH)
+        listener.until(lambda: len(listener.keywords()) >= len(demo.expected()))
+
+        assert listener.keywords() == demo.expected()
+
+
+def test_ctrl_c_ends_with_a_summary(pulse, tmp_path):
+    """Exit code 0, and figures on stderr."""
+    model = models.write(tmp_path / "tones.onnx")
+    with listening(tmp_path, pulse, "--model", str(model)) as listener:
+        pulse.play(tones(tmp_path, "yes", "no"))
+        listener.until(lambda: len(listener.keywords()) == 2)
+        listener.process.send_signal(signal.SIGINT)
+
+        assert listener.process.wait(PATIENCE_S) == 0
+        assert listener.keywords() == ["yes", "no"]
+        summary = json.loads(listener.remarks()[-1])
+        assert summary["detections"] == 2
+        assert summary["heard_s"] > 2
+        assert summary["cpu_s"] > 0
+
+
+@pytest.mark.parametrize("loss", ["remove_source", "close"])
+def test_a_microphone_that_goes_away_is_an_error(pulse, tmp_path, loss):
+    """Unplugged, or with the sound server dead: one clear line and exit code 3, never silence."""
+    model = models.write(tmp_path / "tones.onnx")
+    with listening(tmp_path, pulse, "--model", str(model)) as listener:
+        getattr(pulse, loss)()
+
+        assert listener.process.wait(PATIENCE_S) == 3
+        assert [line for line in listener.remarks() if "is gone" in line] == [
+            "kws: default (ALSA) is gone: the sound system ended the recording"
+        ]
