@@ -1,0 +1,170 @@
+"""What spotting costs on this machine: `python -m benchmarks.cost` -> benchmarks/cost.json.
+
+CPU seconds per second of audio, 20 ms int16 blocks, one stream, gate on: silence (noise at
+-60 dBFS), keyword-free speech without pauses, room noise at -40 dBFS, and what 48 kHz input adds.
+Memory, start-up, single inferences; and `kws listen` on a virtual microphone, the whole process.
+Speech and noise come from the recordings that KWS_DATA names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+
+from benchmarks.audio import KINDS, RATE, Pcm
+from benchmarks.listening import listen, start_up
+from benchmarks.microphone import virtual_microphone
+
+RESULT = Path(__file__).with_suffix(".json")
+VERSIONS = ["kws", "numpy", "onnxruntime", "soxr", "webrtcvad-wheels", "sounddevice", "rich"]
+
+TARGETS = {
+    "push.silence.cpu_s_per_s": 0.0008,
+    "push.speech.cpu_s_per_s": 0.004,
+    "push.room noise.cpu_s_per_s": 0.004,
+    "push.48 kHz adds.cpu_s_per_s": 0.0006,
+    "memory.peak_mib": 75,
+    "memory.above_numpy_and_onnxruntime_mib": 28,
+    "start.pushing_s": 0.25,
+    "start.listening_s": 0.35,
+    "listen.speech.peak_mib": 102,
+    "listen.speech, on a terminal.peak_mib": 102,
+}
+"""What we want, at most, on two cores of a server of 2023."""
+
+
+def pushed(what: str, path: Path, rate: int = RATE) -> dict[str, float]:
+    """Run benchmarks.push in a process of its own; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.push", what, path, str(rate)],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
+def cheapest(path: Path, rate: int, repeats: int) -> dict[str, float]:
+    """Return the run that used least CPU: what others do on the machine only adds."""
+    runs = [pushed("cpu", path, rate) for _ in range(repeats)]
+    return min(runs, key=lambda run: run["cpu_s_per_s"])
+
+
+def cpu(files: dict[str, Path], folder: Path, repeats: int) -> dict[str, dict[str, float]]:
+    """CPU per second of audio for each kind of audio; what resampling from 48 kHz adds."""
+    costs = {kind: cheapest(path, RATE, repeats) for kind, path in files.items()}
+    wide = folder / "wide"
+    soxr.resample(np.fromfile(files["silence"], np.int16), RATE, 48_000).tofile(wide)
+    extra = cheapest(wide, 48_000, repeats)["cpu_s_per_s"] - costs["silence"]["cpu_s_per_s"]
+    return {**costs, "48 kHz adds": {"cpu_s_per_s": extra}}
+
+
+def memory(speech: Path) -> dict[str, float]:
+    """Peak memory of a pushing program, and over the floor measured in the same run."""
+    peak, floor = (pushed(what, speech)["peak_mib"] for what in ("memory", "floor"))
+    return {"peak_mib": peak, "above_numpy_and_onnxruntime_mib": peak - floor}
+
+
+def start_pushing(speech: Path, repeats: int) -> float:
+    """Median seconds from process start to the first block accepted, files warm."""
+    took = []
+    for _ in range(2 * repeats + 1):
+        began = time.monotonic()
+        took.append(pushed("start", speech)["accepted"] - began)
+    return statistics.median(took)
+
+
+def listening(audio: dict[str, Pcm], repeats: int) -> dict[str, Any]:
+    """`kws listen` on the virtual microphone: start-up, then silence and speech played to it."""
+    with virtual_microphone() as microphone:
+        starts = [start_up(microphone) for _ in range(2 * repeats + 1)]
+        runs = {
+            "silence": listen(microphone, audio["silence"], terminal=False),
+            "speech": listen(microphone, audio["speech"], terminal=False),
+            "speech, on a terminal": listen(microphone, audio["speech"], terminal=True),
+        }
+    return {"listening_s": statistics.median(starts), "runs": runs}
+
+
+def machine() -> dict[str, Any]:
+    """What all this ran on."""
+    cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    models = [line.split(":")[1].strip() for line in cpuinfo if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in VERSIONS},
+        "date": time.strftime("%Y-%m-%d"),
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def measure(seconds: float, listen_s: float, repeats: int) -> dict[str, Any]:
+    """Run everything."""
+    audio = {kind: make(seconds) for kind, make in KINDS.items()}
+    result: dict[str, Any] = {"machine": machine(), "seconds": seconds, "repeats": repeats}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = {kind: folder / kind for kind in audio}
+        for kind, path in files.items():
+            audio[kind].tofile(path)
+        result["push"] = cpu(files, folder, repeats)
+        result["hop"] = pushed("hop", files["speech"])
+        result["memory"] = memory(files["speech"])
+        result["start"] = {"pushing_s": start_pushing(files["speech"], repeats)}
+    if listen_s:
+        heard = listening({kind: KINDS[kind](listen_s) for kind in ("silence", "speech")}, repeats)
+        result["start"]["listening_s"] = heard["listening_s"]
+        result["listen"] = heard["runs"]
+    return result
+
+
+def report(result: dict[str, Any]) -> None:
+    """Print the figures, each beside its target where it has one."""
+    for section in ("push", "hop", "memory", "start", "listen"):
+        for name, value in sorted(_flat(result.get(section, {}), section).items()):
+            target = TARGETS.get(name)
+            verdict = "" if target is None else f"  at most {target}"
+            missed = target is not None and value > target
+            print(f"{name:52} {value:10.5g}{verdict}{'  MISSED' if missed else ''}")
+
+
+def main() -> None:
+    """Measure, print, write benchmarks/cost.json."""
+    parser = argparse.ArgumentParser(description="What spotting costs on this machine.")
+    parser.add_argument("--seconds", type=float, default=60.0, help="audio of each kind")
+    parser.add_argument("--listen-s", type=float, default=60.0, help="0 leaves listening out")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=RESULT)
+    options = parser.parse_args()
+    result = measure(options.seconds, options.listen_s, options.repeats)
+    report(result)
+    options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def _flat(figures: dict[str, Any], path: str) -> dict[str, float]:
+    flat: dict[str, float] = {}
+    for name, value in figures.items():
+        inner = f"{path}.{name}"
+        flat |= _flat(value, inner) if isinstance(value, dict) else {inner: value}
+    return flat
+
+
+if __name__ == "__main__":
+    main()
