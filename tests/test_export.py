@@ -18,7 +18,7 @@ from kws import card as cards
 from kws import load
 from kws.errors import ExportError, ParityError
 
-CONFIG = Config(labels=4, mels=20, channels=16, dilations=[1, 3], pooled=24, embedding=12, pool=5)
+CONFIG = Config(labels=4, mels=20, channels=16, dilations=[1, 3], pooled=24, embedding=12, pool=6)
 
 
 def trained(config: Config = CONFIG) -> XVector:
