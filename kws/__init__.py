@@ -1,0 +1,94 @@
+"""Keyword spotting on the device: a microphone or any audio in, detections out.
+
+    import kws
+
+    for detection in kws.listen():
+        print(detection.keyword, detection.score)
+
+Names are bound on first use, so that `import kws` costs nothing and loads no library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kws.classifiers import classify
+    from kws.errors import (
+        AudioError,
+        CardError,
+        ConfigError,
+        DataError,
+        DeviceError,
+        ExportError,
+        KwsError,
+        ModelError,
+        ParityError,
+    )
+    from kws.flow import (
+        AudioLost,
+        Block,
+        Detection,
+        DigitalSilence,
+        Event,
+        GateChanged,
+        KeywordStuck,
+        Scores,
+    )
+    from kws.session import Model, load
+    from kws.sources.devices import devices
+    from kws.spotter import Spotter, listen, spot
+
+__all__ = [
+    "AudioError",
+    "AudioLost",
+    "Block",
+    "CardError",
+    "ConfigError",
+    "DataError",
+    "Detection",
+    "DeviceError",
+    "DigitalSilence",
+    "Event",
+    "ExportError",
+    "GateChanged",
+    "KeywordStuck",
+    "KwsError",
+    "Model",
+    "ModelError",
+    "ParityError",
+    "Scores",
+    "Spotter",
+    "classify",
+    "devices",
+    "listen",
+    "load",
+    "spot",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "kws.classifiers": ["classify"],
+    "kws.session": ["Model", "load"],
+    "kws.sources.devices": ["devices"],
+    "kws.spotter": ["Spotter", "listen", "spot"],
+    "kws.flow": [
+        *["AudioLost", "Block", "Detection", "DigitalSilence", "Event"],
+        *["GateChanged", "KeywordStuck", "Scores"],
+    ],
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'kws' has no attribute {name!r}")
+    value = getattr(import_module(_HOME.get(name, "kws.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

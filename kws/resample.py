@@ -1,0 +1,151 @@
+"""Resampler: any rate, the chosen channel -> mono float32 at one rate."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Literal, TypeAlias
+
+import numpy as np
+import soxr
+
+from kws.errors import AudioError, ConfigError
+from kws.flow import Block, Samples
+
+Channel: TypeAlias = int | Literal["mean"] | None
+"""Which channel to hear: None, the mean of up to two, else the first; a number from 1; the mean."""
+
+QUALITY = "HQ"
+_HALF = np.float32(0.5)
+_NOTHING = np.zeros(0, np.float32)
+
+
+class Resampler:
+    """Blocks [n] or [n, channels] at any rate in; mono blocks at `rate_out` out.
+
+    Equal rates pass through without delay. Where audio was lost, or the rate changes, the old
+    stream's tail comes out first; the new stream begins ahead of the tail's end, so that every
+    later stage sees a jump too.
+    """
+
+    def __init__(self, rate_out: int, *, channel: Channel = None) -> None:
+        if isinstance(channel, int) and channel < 1:
+            raise ConfigError(f"channel {channel} does not exist; the first channel is 1")
+        self._rate_out, self._channel = rate_out, channel
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything heard so far."""
+        self._rate = 0
+        self._expected: int | None = None
+        self._out = -1  # end of the output so far; nothing yet
+        self._shift = 0
+        self._stream: soxr.ResampleStream | None = None
+        self.power = 0.0
+        """Mean square of the last block, before resampling."""
+
+    def jump(self) -> None:
+        """Treat the next block as one after lost audio, wherever it begins."""
+        self._expected, self._stream = None, None
+
+    def flush(self) -> list[Block]:
+        """Return the tail of a source that has ended; the next block begins a new stream."""
+        tail = self._tail()
+        self.jump()
+        return tail
+
+    @property
+    def latency(self) -> int:
+        """How far the output may lie behind the input, in samples of the output rate."""
+        return _lag(self._rate, self._rate_out) if self._rate else 0
+
+    def process(self, block: Block) -> list[Block]:
+        """Return what became ready.
+
+        Raises AudioError: not finite, or of no usable shape; such a block leaves no trace.
+        """
+        mono = self._mono(block.samples)
+        power = float(mono.dot(mono)) / max(1, len(mono))
+        if not math.isfinite(power) and not np.isfinite(mono).all():
+            at = block.start / block.rate
+            raise AudioError(f"the audio at {at:.2f} s has NaN or infinite samples")
+        self.power = power
+        out = []
+        if block.start != self._expected or block.rate != self._rate:
+            out = self._begin(block)
+        self._expected = block.end
+        if self._stream is not None:
+            return out + self._emit(self._stream.resample_chunk(mono), block)
+        self._out = block.end + self._shift
+        if mono is not block.samples or self._shift:
+            block = Block(mono, block.start + self._shift, block.rate, block.wall_time)
+        out.append(block)
+        return out
+
+    def _begin(self, block: Block) -> list[Block]:
+        """Start a stream at a block; return the old one's tail."""
+        tail = self._tail()
+        exact = round(block.start * self._rate_out / block.rate)
+        start = max(exact, self._out + 1) if self._out >= 0 else exact
+        self._rate, self._stream, self._shift = block.rate, None, 0
+        if block.rate == self._rate_out:
+            self._shift = start - block.start
+        else:
+            self._out = start
+            self._stream = soxr.ResampleStream(
+                block.rate, self._rate_out, 1, dtype="float32", quality=QUALITY
+            )
+        return tail
+
+    def _tail(self) -> list[Block]:
+        if self._stream is None:
+            return []
+        return self._emit(self._stream.resample_chunk(_NOTHING, last=True), None)
+
+    def _emit(self, samples: Samples, block: Block | None) -> list[Block]:
+        if not len(samples):
+            return []
+        wall = None
+        if block is not None and block.wall_time is not None:
+            wall = block.wall_time + self._out / self._rate_out - block.start / block.rate
+        out = Block(samples, self._out, self._rate_out, wall)
+        self._out = out.end
+        return [out]
+
+    def _mono(self, samples: Samples) -> Samples:
+        if samples.ndim == 1:
+            if self._channel not in (None, 1, "mean"):
+                raise AudioError(f"there is no channel {self._channel}: the audio is mono")
+            return samples
+        if samples.ndim != 2 or not samples.shape[1]:
+            raise AudioError(f"audio of shape {samples.shape}; give [n] or [n, channels]")
+        count = samples.shape[1]
+        if isinstance(self._channel, int):
+            if self._channel > count:
+                raise AudioError(f"there is no channel {self._channel}: the audio has {count}")
+            return np.ascontiguousarray(samples[:, self._channel - 1])
+        if count == 1 or (count > 2 and self._channel is None):
+            return np.ascontiguousarray(samples[:, 0])
+        if count == 2:
+            mean: Samples = (samples[:, 0] + samples[:, 1]) * _HALF  # far faster than mean()
+        else:
+            mean = samples.mean(axis=1, dtype=np.float32)
+        return mean
+
+
+@lru_cache
+def _lag(rate_in: int, rate_out: int) -> int:
+    """Return the longest that soxr's output is behind, in output samples.
+
+    Its filters are fed by the burst, and their delay is not told in advance: listen to it.
+    """
+    if rate_in == rate_out:
+        return 0
+    stream = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality=QUALITY)
+    step, ratio = 16, rate_out / rate_in
+    silence = np.zeros(step, np.float32)
+    behind, worst = 0.0, 0.0
+    for _ in range(rate_in // 4 // step):
+        behind += step * ratio - len(stream.resample_chunk(silence))
+        worst = max(worst, behind)
+    return math.ceil(worst + step * ratio)

@@ -1,0 +1,176 @@
+"""Model: an ONNX file, opened on one thread."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws.card import KEY, Card, decode
+from kws.errors import CardError, ModelError
+from kws.flow import Samples
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+State: TypeAlias = list[NDArray[Any]]
+"""A stream model's memory, in the order of its inputs; empty for a window model."""
+
+BUNDLED = Path(__file__).parent / "models" / "bundled.onnx"
+
+
+def load(path: str | os.PathLike[str] | None = None) -> Model:
+    """Open a model file; None is the model that comes with the package.
+
+    Raises ModelError (no such file, not ONNX, no such inputs and outputs) and CardError (no
+    card, or one that contradicts the graph).
+    """
+    return Model.load(path)
+
+
+class Model:
+    """An opened model file. Immutable: many spotters and threads can share one.
+
+    card: what the file says about itself. path: where it lies.
+    initial_state: a stream model's state after `window` zeros, silent history; empty for a
+        window model. Not to be written to.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, card: Card, path: Path) -> None:
+        self.card, self.path = card, path
+        self._session = session
+        self._states = [node for node in session.get_inputs() if node.name != "audio"]
+        self._outputs = ["scores", *(f"{node.name}.next" for node in self._states)]
+        self.initial_state = self._after_silence()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | None = None) -> Model:
+        """Open a model file; see `kws.load`."""
+        file = BUNDLED if path is None else Path(path)
+        session = _open(file)
+        text = session.get_modelmeta().custom_metadata_map.get(KEY)
+        if text is None:
+            raise CardError(f"{file}: has no model card; make a kws model of it with kws export")
+        card = decode(text, where=str(file))
+        _check(session, card, file)
+        try:
+            return cls(session, card, file)
+        except Exception as error:  # noqa: BLE001 - as above
+            raise ModelError(f"{file}: can't be run: {_reason(error)}") from None
+
+    @property
+    def labels(self) -> list[str]:
+        """Every label, in the order of the scores."""
+        return [label.name for label in self.card.labels]
+
+    @property
+    def keywords(self) -> list[str]:
+        """The labels that can be spotted: keywords and wake words."""
+        return [label.name for label in self.card.keywords]
+
+    def run(self, audio: Samples, state: State | None = None) -> tuple[Samples, State]:
+        """Score audio once.
+
+        audio: float32 [batch, samples]; a stream model takes exactly `hop` samples.
+        state: what the last call returned; None is silent history.
+        Returns scores float32 [batch, labels], and the state for the next call.
+        """
+        if state is None:
+            state = [_repeat(tensor, len(audio)) for tensor in self.initial_state]
+        feed = {"audio": audio}
+        for node, tensor in zip(self._states, state, strict=True):
+            feed[node.name] = tensor
+        scores, *after = self._session.run(self._outputs, feed)
+        return scores, after
+
+    def scores(self, audio: Samples) -> Samples:
+        """Score one clip, float32 [samples] at the card's rate, in one call of a window model."""
+        scores: Samples = self.run(audio[np.newaxis])[0][0]
+        return scores
+
+    def _after_silence(self) -> State:
+        """Return the state after `window` zeros."""
+        state = [np.zeros(_shape(node.shape), _dtype(node.type)) for node in self._states]
+        if state:
+            silence = np.zeros((1, self.card.hop), np.float32)
+            for _ in range(-(-self.card.window // self.card.hop)):
+                _, state = self.run(silence, state)
+        return state
+
+    def __repr__(self) -> str:
+        return f"Model({str(self.path)!r}, {self.card.kind}, {len(self.labels)} labels)"
+
+
+def _open(file: Path) -> onnxruntime.InferenceSession:
+    if not file.is_file():
+        what = "is a directory" if file.is_dir() else "no such file"
+        raise ModelError(f"{file}: {what}; give the path of an .onnx file")
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    onnxruntime.set_default_logger_severity(3)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # The arena alone off costs memory: patterns would still hold on to it.
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(
+            str(file), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no base of their own
+        raise ModelError(f"{file}: is not a readable ONNX model: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _check(session: onnxruntime.InferenceSession, card: Card, file: Path) -> None:
+    """Compare the graph with its card; raise CardError where they differ."""
+    inputs = {node.name: node.shape for node in session.get_inputs()}
+    outputs = {node.name: node.shape for node in session.get_outputs()}
+    states = {name for name in inputs if name.startswith("state.")}
+    hop = inputs.get("audio", [None])[-1]
+    labels = outputs.get("scores", [None])[-1]
+    stream = card.kind == "stream"
+    wrong = {
+        "the graph has no input `audio` [batch, samples]": len(inputs.get("audio", [])) != 2,
+        "the graph has no output `scores` [batch, labels]": len(outputs.get("scores", [])) != 2,
+        f"unknown inputs {sorted(set(inputs) - states - {'audio'})}": bool(
+            set(inputs) - states - {"audio"}
+        ),
+        "a stream model needs `state.*` inputs": stream and not states,
+        "a window model has no `state.*` inputs": not stream and bool(states),
+        "some `state.*` has no output `state.*.next`": any(
+            f"{name}.next" not in outputs for name in states
+        ),
+        f"the graph hears {hop} samples a hop, the card says {card.hop}": stream
+        and isinstance(hop, int)
+        and hop != card.hop,
+        f"the graph gives {labels} scores, the card names {len(card.labels)} labels": isinstance(
+            labels, int
+        )
+        and labels != len(card.labels),
+    }
+    for message, found in wrong.items():
+        if found:
+            raise CardError(f"{file}: graph and card contradict each other: {message}")
+
+
+def _shape(dimensions: list[int | str | None]) -> list[int]:
+    return [size if isinstance(size, int) else 1 for size in dimensions]
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    names = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(bool)": "bool"}
+    return np.dtype(names.get(name) or name.removeprefix("tensor(").removesuffix(")"))
+
+
+def _repeat(tensor: NDArray[Any], batch: int) -> NDArray[Any]:
+    return tensor if batch == 1 else np.repeat(tensor, batch, axis=0)
