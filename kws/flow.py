@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Samples: TypeAlias = NDArray[np.float32]
 
 Item = TypeVar("Item", contravariant=True)
-Out = TypeVar("Out", covariant=True)
+Out = TypeVar("Out")
 
 
 class Stage(Protocol[Item, Out]):

@@ -1,0 +1,175 @@
+"""Chain: resampler, gate, classifiers and decision joined; itself a stage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from kws import card
+from kws.classifiers import classifier
+from kws.decide import Decision, Fired
+from kws.errors import ConfigError
+from kws.flow import Block, Detection, Event, Stage
+from kws.gate import Gate
+from kws.gates import detector
+from kws.locate import Locator
+from kws.resample import Channel, Resampler
+from kws.ring import cut
+from kws.session import Model
+from kws.thresholds import Settings
+
+PREROLL_S = 0.3
+"""What the gate delivers from before a voice, besides a window; what comes before a word."""
+HANGOVER_S = 0.3
+"""What the gate delivers after a voice, besides latency and smoothing; more if the card says so."""
+REACH_S = 3.0
+"""How much of the past is kept at least."""
+LENGTH_S = 0.6
+"""A keyword's length, where the card doesn't know it."""
+GRID_S = 2.0
+"""The longest common multiple of several models' hops."""
+
+
+class Chain:
+    """Blocks at any rate in, events out: what one stream remembers.
+
+    gate: its name; None is what the cards say. Raises ConfigError.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Model],
+        settings: Settings,
+        *,
+        gate: str | None = None,
+        channel: Channel = None,
+    ) -> None:
+        cards = [model.card for model in models]
+        self.rate = _one_rate(cards)
+        self._latency = max(one.latency for one in cards)
+        self.smoothing = round(max(rule.smoothing_s for rule in settings.rules) * self.rate)
+        self._resampler = Resampler(self.rate, channel=channel)
+        self.gate = _gate(cards, gate, self._latency + self.smoothing)
+        self._frame = self.gate.detector.frame
+        self._classifiers = [classifier(model, index) for index, model in enumerate(models)]
+        self.hop = max(stage.hop for stage in self._classifiers)
+        self._locate = _locator(cards, self.gate)
+        self.decision = Decision(
+            cards,
+            settings.roles,
+            settings.levels,
+            rules=settings.rules,
+            locate=self._locate,
+            wake=settings.needs_wake,
+        )
+        self._stages: list[Stage[Any, Any]] = [self._resampler, self.gate, self.decision]
+        self._stages += self._classifiers
+
+    def reset(self) -> None:
+        """Forget everything heard so far."""
+        for stage in self._stages:
+            stage.reset()
+
+    def jump(self) -> None:
+        """Treat the next block as one after lost audio, wherever it begins."""
+        self._resampler.jump()
+
+    @property
+    def latency(self) -> int:
+        """How far the scores may lie behind the input, in samples at the models' rate."""
+        slowest = max(stage.latency for stage in self._classifiers)
+        return self._resampler.latency + self.gate.latency + slowest
+
+    @property
+    def inferences(self) -> int:
+        """How often a model was run."""
+        return sum(stage.inferences for stage in self._classifiers)
+
+    @property
+    def level_db(self) -> float:
+        """RMS level of the last block in dBFS, -120 at least."""
+        return 10 * math.log10(max(self._resampler.power, 1e-12))
+
+    def process(self, block: Block) -> list[Event]:
+        """Return what became known, in order."""
+        out: list[Event] = []
+        for mono in self._resampler.process(block):
+            # A frame at a time: what is known then does not depend on how the audio was cut.
+            for piece in cut(mono, self._frame):
+                for item in self.gate.process(piece):
+                    if isinstance(item, Block):
+                        self._classify(item, out)
+                    else:
+                        out.append(item)
+        return out
+
+    def _classify(self, block: Block, out: list[Event]) -> None:
+        scores = [hop for stage in self._classifiers for hop in stage.process(block)]
+        scores.sort(key=_end)
+        for _, together in groupby(scores, _end):
+            hops = list(together)
+            out += hops
+            for found in self.decision.process(hops):
+                out.append(self._detection(found, block) if isinstance(found, Fired) else found)
+
+    def _detection(self, fired: Fired, block: Block) -> Detection:
+        begin = max(fired.start - round(PREROLL_S * self.rate), self.gate.since)
+        wall = block.wall_time
+        return Detection(
+            keyword=fired.keyword,
+            score=fired.score,
+            threshold=fired.threshold,
+            start=fired.start,
+            end=fired.end,
+            time=block.end,
+            rate=self.rate,
+            level_db=self._locate.level_db(fired.start, fired.end),
+            audio=self.gate.ring.view(begin, fired.end).copy(),
+            audio_start=begin,
+            role=fired.role,
+            wall_time=None if wall is None else wall + (block.end - block.start) / self.rate,
+        )
+
+
+_end = attrgetter("end")
+
+
+def _one_rate(cards: Sequence[card.Card]) -> int:
+    rates = {one.sample_rate for one in cards}
+    if len(rates) > 1:
+        raise ConfigError(f"the models hear at different rates, {sorted(rates)} Hz; take one rate")
+    return rates.pop()
+
+
+def _gate(cards: Sequence[card.Card], name: str | None, behind: int) -> Gate:
+    """Make the gate that all models share; `behind`: latency and smoothing, in samples."""
+    rate = cards[0].sample_rate
+    asked = {one.gate.name for one in cards}
+    name = name or (asked.pop() if len(asked) == 1 else "none")
+    parameters = next((one.gate.parameters for one in cards if one.gate.name == name), {})
+    hangover = max(one.gate.hangover_s for one in cards)
+    grid = math.lcm(*(one.hop for one in cards))
+    if grid > GRID_S * rate:
+        hops = ", ".join(str(one.hop) for one in cards)
+        raise ConfigError(f"the models' hops, {hops} samples, have no common multiple under 2 s")
+    preroll = max(one.window for one in cards) + round(PREROLL_S * rate)
+    return Gate(
+        detector(name, rate, parameters),
+        preroll=preroll,
+        hangover=max(round(hangover * rate), behind + round(HANGOVER_S * rate)),
+        grid=grid,
+        reach=max(round(REACH_S * rate), preroll + grid + rate),
+    )
+
+
+def _locator(cards: Sequence[card.Card], gate: Gate) -> Locator:
+    window: dict[str, int] = {}
+    length: dict[str, int] = {}
+    for one in cards:
+        for label in one.keywords:
+            window[label.name] = max(one.window, window.get(label.name, 0))
+            length[label.name] = round((label.median_length_s or LENGTH_S) * one.sample_rate)
+    return Locator(gate, cards[0].sample_rate, window, length)

@@ -1,0 +1,238 @@
+"""Spotter: the chain behind a door: push audio, iterate, or be called back."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws.callbacks import Callback, Callbacks
+from kws.capture import Capture
+from kws.chain import Chain
+from kws.errors import AudioError
+from kws.flow import Block, Detection, Event
+from kws.loops import hear, hear_async
+from kws.resample import Channel
+from kws.session import Model, load
+from kws.stream import Stats, Stream
+from kws.thresholds import Settings
+
+if TYPE_CHECKING:
+    from kws.sources import Source
+
+AnyModel: TypeAlias = Model | str | os.PathLike[str]
+
+_FROM_INT16 = np.float32(1 / 32_768)
+
+
+class Spotter:
+    """Finds keywords in one stream of audio.
+
+    model: a model, its path, or several of either; None is the bundled one. They are shared,
+        the spotter only holds the stream's state.
+    keywords: which to spot; None is all. threshold: one for all, or by keyword.
+    false_alarms: per hour; picks the card's thresholds for it. wake: commands count only after
+        this word, or one of these. gate: `webrtc`, `none`; None is what the model says.
+    channel: from 1, or "mean"; None is the mean of up to two, else the first. device: the
+        microphone's name, for `run` and iteration. overrides: path of a JSON file with
+        thresholds and decision parameters.
+    Raises ConfigError and ModelError.
+    """
+
+    def __init__(
+        self,
+        model: AnyModel | Sequence[AnyModel] | None = None,
+        *,
+        keywords: str | Iterable[str] | None = None,
+        threshold: float | Mapping[str, float] | None = None,
+        false_alarms: float | None = None,
+        wake: str | Iterable[str] | None = None,
+        gate: str | None = None,
+        channel: Channel = None,
+        device: str | None = None,
+        overrides: str | os.PathLike[str] | None = None,
+    ) -> None:
+        several = model if isinstance(model, Sequence) and not isinstance(model, str) else [model]
+        self.models = [one if isinstance(one, Model) else load(one) for one in several]
+        self._settings = Settings(
+            [one.card for one in self.models],
+            keywords=keywords,
+            threshold=threshold,
+            false_alarms=false_alarms,
+            wake=wake,
+            overrides=overrides,
+        )
+        self._chain = Chain(self.models, self._settings, gate=gate, channel=channel)
+        self._callbacks = Callbacks()
+        self._stream = Stream(self._chain, self._callbacks.tell)
+        self._device, self._channel = device, channel
+        self._stopped = threading.Event()
+
+    def reset(self) -> None:
+        """Forget everything heard so far, captures and figures too; settings stay."""
+        self._stream.reset()
+
+    # -- audio in ---------------------------------------------------------------------------
+
+    def push(
+        self, samples: NDArray[Any], sample_rate: int | None = None, start: int | None = None
+    ) -> list[Detection]:
+        """Hear samples; return what was detected.
+
+        samples: float32 in [-1, 1] or int16, [n] or [n, channels]. sample_rate: Hz; None is the
+        model's. start: absolute index of the first sample; None is where the last push ended.
+        A start ahead of that is a jump: audio was lost.
+        Raises AudioError: empty, not finite, another type or shape, a start in the past.
+        """
+        rate = sample_rate or self._chain.rate
+        if samples.dtype == np.int16:
+            samples = samples * _FROM_INT16
+        elif samples.dtype != np.float32:
+            raise AudioError(f"samples of type {samples.dtype}; give float32 in [-1, 1], or int16")
+        if start is None:
+            start = self._stream.expected(rate)
+        events = self.process(Block(samples, start, rate))
+        return [event for event in events if isinstance(event, Detection)]
+
+    def process(self, block: Block) -> list[Event]:
+        """Hear a block; return everything that became known, in order; call back for each.
+
+        Raises AudioError as `push` does. What came before the bad part was heard; the bad part
+        leaves no trace.
+        """
+        return self._stream.process(block)
+
+    def finish(self) -> list[Event]:
+        """Hear the silence that a finite source ends with, so that its last word is known."""
+        return self._stream.finish()
+
+    def pause(self) -> None:
+        """Hear nothing until `resume`; what is pushed meanwhile is skipped."""
+        self._stream.pause()
+
+    def resume(self) -> None:
+        """Hear again, as after a jump."""
+        self._stream.resume()
+
+    # -- loops ------------------------------------------------------------------------------
+
+    def listen(self, source: Source) -> Iterator[Event]:
+        """Hear a source to its end, or until `stop`; yield everything that becomes known.
+
+        Begins with `reset`, and closes the source. Raises DeviceError, AudioError.
+        """
+        self._stopped.clear()
+        return hear(self, source, self._stopped)
+
+    def _microphone(self, source: Source | str | None) -> Source:
+        if source is None or isinstance(source, str):
+            from kws.sources.microphone import Microphone
+
+            return Microphone(source or self._device, channel=self._channel)
+        return source
+
+    def events(self, source: Source | str | None = None) -> Iterator[Event]:
+        """Hear a microphone (by its name), or any source; yield everything, scores too."""
+        return self.listen(self._microphone(source))
+
+    def run(self, source: Source | str | None = None) -> None:
+        """Hear a microphone (by its name), or any source, until `stop` or Ctrl-C."""
+        try:
+            for _ in self.events(source):
+                pass
+        except KeyboardInterrupt:
+            pass
+
+    def stop(self) -> None:
+        """End `run` and every iteration after the block at hand. From any thread."""
+        self._stopped.set()
+
+    def __iter__(self) -> Iterator[Detection]:
+        """Hear the microphone; yield detections."""
+        return (event for event in self.events() if isinstance(event, Detection))
+
+    def __aiter__(self) -> AsyncIterator[Detection]:
+        """Hear the microphone without blocking the event loop; yield detections."""
+        self._stopped.clear()
+        return hear_async(self, self._microphone(None), self._stopped)
+
+    # -- what the user asks for -------------------------------------------------------------
+
+    def on(self, what: str | type) -> Callable[[Callback], Callback]:
+        """Decorate what is to be called with each detection of a keyword, or event of a class."""
+        if isinstance(what, str):
+            self._settings.check(what)
+        return self._callbacks.keep(what)
+
+    def tell(self, events: Iterable[Event]) -> None:
+        """Call back for events that a source noticed."""
+        self._callbacks.tell(events)
+
+    def capture(
+        self, word: Detection, seconds: float = 8.0, until_silence: float | None = None
+    ) -> Capture:
+        """Begin to keep what is said after a word, from its end on.
+
+        seconds: at most so long. until_silence: ends after so many seconds without voice, once
+        there was voice. Raises AudioError where that audio is gone already.
+        """
+        return self._stream.capture(word, seconds, until_silence)
+
+    def set_threshold(self, threshold: float | Mapping[str, float]) -> None:
+        """Change thresholds from the next hop on. Raises ConfigError."""
+        self._settings.set_threshold(threshold)
+        self._chain.decision.configure(self._settings.roles, self._settings.levels)
+
+    def set_keywords(self, keywords: str | Iterable[str] | None) -> None:
+        """Arm other keywords from the next hop on; None is all. Raises ConfigError."""
+        self._settings.set_keywords(keywords)
+        self._chain.decision.configure(self._settings.roles, self._settings.levels)
+
+    # -- what is going on -------------------------------------------------------------------
+
+    @property
+    def latency(self) -> int:
+        """How far events may lie behind the audio, in samples at the model's rate."""
+        return self._chain.latency
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The armed keywords' thresholds."""
+        return dict(self._settings.levels)
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The armed keywords' scores at the last hop: smoothed, as they are compared."""
+        return self._chain.decision.scores
+
+    @property
+    def level_db(self) -> float:
+        """RMS level of the last block, in dBFS."""
+        return self._chain.level_db
+
+    @property
+    def gate_open(self) -> bool:
+        """Whether the gate lets audio through."""
+        return self._chain.gate.open
+
+    @property
+    def stats(self) -> Stats:
+        """Figures since the spotter was made or reset."""
+        return self._stream.stats
+
+
+def listen(**options: Any) -> Iterator[Detection]:
+    """Hear a microphone and yield detections; takes what `Spotter` takes."""
+    return iter(Spotter(**options))
+
+
+def spot(path: str | os.PathLike[str], **options: Any) -> list[Detection]:
+    """Return the detections in an audio file; takes what `Spotter` takes."""
+    from kws.sources.file import AudioFile
+
+    events = Spotter(**options).listen(AudioFile(path))
+    return [event for event in events if isinstance(event, Detection)]

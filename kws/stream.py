@@ -1,0 +1,152 @@
+"""Stream: the chain on one stream of audio: what comes next, what was lost, what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from kws.capture import Capture
+from kws.chain import Chain
+from kws.errors import AudioError
+from kws.flow import AudioLost, Block, Detection, Event
+from kws.ring import cut
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a spotter has done since it was made or reset. Seconds of audio."""
+
+    audio_s: float
+    open_s: float
+    lost_s: float
+    detections: int
+    inferences: int
+
+
+class Stream:
+    """Blocks at any rate in, events out, told to a callback as soon as they are known."""
+
+    def __init__(self, chain: Chain, tell: Callable[[list[Event]], None]) -> None:
+        self._chain, self._tell = chain, tell
+        self._paused = False
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything heard so far, captures and figures too."""
+        self._chain.reset()
+        self._rate, self._channels, self._size = self._chain.rate, 0, self._chain.hop
+        self._expected: int | None = None
+        self._skipped = False
+        self._audio_s = self._lost_s = 0.0
+        self._detections = 0
+        self._captures: list[Capture] = []
+
+    def process(self, block: Block) -> list[Event]:
+        """Return everything that became known, in order.
+
+        Raises AudioError: empty, not finite, of no usable shape, a start in the past. What came
+        before the bad part was heard; the bad part leaves no trace.
+        """
+        count = len(block.samples)
+        if not count:
+            raise AudioError("no samples; a block needs one at least")
+        events: list[Event] = []
+        if block.start != self._expected or block.rate != self._rate:
+            self._begin(block, events)
+        self._channels = block.samples.shape[1] if block.samples.ndim == 2 else 0
+        if self._paused:
+            self._expected = block.end
+            return events
+        if count <= self._size:
+            self._hear(block, events)
+        else:
+            for piece in cut(block, self._size):
+                self._hear(piece, events)
+        return events
+
+    def expected(self, rate: int) -> int:
+        """Where the next block is expected to begin, at its own rate."""
+        if self._expected is None:
+            return 0
+        if rate == self._rate:
+            return self._expected
+        return round(self._expected * rate / self._rate)
+
+    def _begin(self, block: Block, events: list[Event]) -> None:
+        expected = block.start if self._expected is None else self.expected(block.rate)
+        if block.start != expected:
+            self._jump(expected, block, events)
+        self._expected, self._rate = block.start, block.rate
+        self._size = max(1, self._chain.hop * block.rate // self._chain.rate)
+
+    def _jump(self, expected: int, block: Block, events: list[Event]) -> None:
+        if block.start < expected:
+            raise AudioError(
+                f"the audio at sample {block.start} was heard before; {expected} comes next "
+                "(reset() begins another stream)"
+            )
+        for capture in self._captures:
+            capture.close()
+        if not self._skipped:
+            lost = AudioLost(expected / block.rate, block.start / block.rate)
+            self._lost_s += lost.end_s - lost.start_s
+            events.append(lost)
+            self._tell([lost])
+
+    def _hear(self, piece: Block, events: list[Event]) -> None:
+        found = self._chain.process(piece)
+        self._expected = piece.end
+        self._audio_s += len(piece.samples) / piece.rate
+        self._skipped = False
+        if self._captures:
+            for capture in self._captures:
+                capture.fill()
+            self._captures = [one for one in self._captures if not one.done]
+        if found:
+            self._detections += sum(isinstance(event, Detection) for event in found)
+            events += found
+            self._tell(found)
+
+    def finish(self) -> list[Event]:
+        """Hear the silence that a finite source ends with, so that its last word is known."""
+        if self._expected is None:
+            return []
+        for capture in self._captures:
+            capture.limit(round(self._expected / self._rate * self._chain.rate))
+        chain = self._chain
+        tail = (chain.latency + chain.smoothing + 2 * chain.hop) / chain.rate
+        shape = (round(tail * self._rate), self._channels)[: 2 if self._channels else 1]
+        figures = self._audio_s, chain.gate.open_samples  # the tail was not heard from anywhere
+        events = self.process(Block(np.zeros(shape, np.float32), self._expected, self._rate))
+        self._audio_s, chain.gate.open_samples = figures
+        return events
+
+    def pause(self) -> None:
+        """Hear nothing until `resume`; what is pushed meanwhile is skipped."""
+        self._paused = self._skipped = True
+        self._chain.jump()
+        for capture in self._captures:
+            capture.close()
+
+    def resume(self) -> None:
+        """Hear again, as after a jump."""
+        self._paused = False
+
+    def capture(self, word: Detection, seconds: float, until_silence: float | None) -> Capture:
+        """Begin to keep what is said after a word."""
+        capture = Capture(self._chain.gate, word, seconds, until_silence)
+        self._captures.append(capture)
+        return capture
+
+    @property
+    def stats(self) -> Stats:
+        """Figures since the stream began."""
+        return Stats(
+            audio_s=self._audio_s,
+            open_s=self._chain.gate.open_samples / self._chain.rate,
+            lost_s=self._lost_s,
+            detections=self._detections,
+            inferences=self._chain.inferences,
+        )
