@@ -42,7 +42,7 @@ def changed(**fields):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("no json", "unreadable"),
+        ("no json", "not readable"),
         (changed(version=2, new="field"), "has version 2, this kws reads 1; upgrade kws"),
         (changed(colour="red"), "colour"),
         (changed(labels=[]), "there are no labels"),
