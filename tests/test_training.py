@@ -94,8 +94,7 @@ def test_augmentation_keeps_samples_in_range_and_is_seeded(composer):
     words = torch.from_numpy(np.stack([s.words for s in strips]))
     background = torch.from_numpy(np.stack([s.background for s in strips]))
     level = torch.tensor([s.level for s in strips])
-    rooms = torch.zeros(1, 100)
-    rooms[0, 0] = 1
+    rooms = augment.room_spectra(torch.eye(1, 100), words.shape[1])
     once, again = (
         augment.mix(words, background, level, rooms, torch.Generator().manual_seed(1))
         for _ in range(2)

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-FULL_SCALE = 32768.0
+GRID = 513
+"""Frequencies at which a filter is drawn; in between it is interpolated."""
+
+
+def room_spectra(rooms: Tensor, samples: int) -> Tensor:
+    """Return the spectra of impulse responses [count, taps], for strips of so many samples."""
+    size = -(-(samples + rooms.shape[1]) // 8192) * 8192  # a size that FFTs are fast at
+    spectra: Tensor = torch.fft.rfft(rooms, size)
+    return spectra
 
 
 def mix(
@@ -14,7 +22,7 @@ def mix(
     """Return strips [batch, samples] in [-1, 1] as a microphone might hear them.
 
     words, background: [batch, samples] int16-scaled; level: [batch] RMS of the words;
-    rooms: [count, taps] unit-energy impulse responses.
+    rooms: [count, bins], from `room_spectra`.
     """
     batch, samples = words.shape
 
@@ -24,10 +32,10 @@ def mix(
     def chance(share: float) -> Tensor:
         return torch.rand(batch, generator=generator) < share
 
-    size = -(-(samples + rooms.shape[1]) // 8192) * 8192
-    bins = size // 2 + 1
+    bins = rooms.shape[1]
+    size = 2 * (bins - 1)
     spectrum = torch.fft.rfft(words, size)
-    room = torch.fft.rfft(rooms[torch.randint(len(rooms), (batch,), generator=generator)], size)
+    room = rooms[torch.randint(len(rooms), (batch,), generator=generator)]
     spectrum = torch.where(chance(0.35)[:, None], spectrum * room, spectrum)
     power = background.square().mean(1).sqrt().clamp_min(1e-3)
     loud = torch.where(level > 0, level, torch.full_like(level, 1000.0))
@@ -49,8 +57,8 @@ def decibels(value: Tensor) -> Tensor:
 def _filters(batch: int, bins: int, generator: torch.Generator) -> Tensor:
     """Return random microphone responses [batch, bins]: a smooth curve, a band's edges."""
     curve = torch.randn(batch, 1, 9, generator=generator) * 3.5
-    smooth = torch.nn.functional.interpolate(curve, bins, mode="linear", align_corners=True)[:, 0]
-    position = torch.linspace(0, 8000, bins)[None]
+    smooth = nn.functional.interpolate(curve, GRID, mode="linear", align_corners=True)[:, 0]
+    position = torch.linspace(0, 8000, GRID)[None]
 
     def edge(share: float, low: float, high: float, without: float) -> Tensor:
         value = torch.rand(batch, 1, generator=generator) * (high - low) + low
@@ -59,7 +67,8 @@ def _filters(batch: int, bins: int, generator: torch.Generator) -> Tensor:
 
     above = torch.relu(position / edge(0.3, 3000, 7500, 1e9) - 1) * 200
     below = torch.relu(edge(0.3, 80, 400, 1.0) / position.clamp_min(1) - 1).clamp_max(3) * 15
-    return decibels(smooth - above.clamp_max(60) - below)
+    gain = decibels(smooth - above.clamp_max(60) - below)[:, None]
+    return nn.functional.interpolate(gain, bins, mode="linear", align_corners=True)[:, 0]
 
 
 def mask(mels: Tensor, generator: torch.Generator) -> Tensor:

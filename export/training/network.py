@@ -138,6 +138,22 @@ class XVector(nn.Module):
         parts = [means[..., at : at + part].mean(-1) for at in range(0, self.config.pool, part)]
         return torch.cat([*parts, torch.sqrt(variance + EPSILON)], -1)
 
+    def slide(self, means: Tensor, moments: Tensor) -> Tensor:
+        """Merge at every hop: [batch, pooled, hops] -> [batch, hops - pool + 1, statistics].
+
+        What `merge` gives on each stretch of `pool` hops, by running averages around the batch's
+        mean: accurate enough here, where nothing runs for weeks, and several times faster.
+        """
+        config, average = self.config, nn.functional.avg_pool1d
+        centred = means - means.detach().mean((0, 2), keepdim=True)
+        square = centred.square() + moments / (config.hop // STRIDE)
+        variance = average(square, config.pool, 1) - average(centred, config.pool, 1).square()
+        part, count = config.pool // config.segments, means.shape[2] - config.pool + 1
+        parts = average(means, part, 1)
+        sliding = [parts[:, :, at : at + count] for at in range(0, config.pool, part)]
+        deviation = torch.sqrt(variance.clamp_min(0) + EPSILON)
+        return torch.cat([*sliding, deviation], 1).transpose(1, 2)
+
     def embedding(self, statistics: Tensor) -> Tensor:
         """Map [rows, statistics] to [rows, embedding]."""
         return torch.relu(self.embed_norm(self.embed(statistics)))
@@ -151,11 +167,7 @@ class XVector(nn.Module):
 
     def logits(self, mels: Tensor) -> Tensor:
         """Log-mels [batch, mels, 3 + hop * hops] -> logits [batch, hops - warmup + 1, labels]."""
-        means, moments = self.statistics(mels)
-        pool = self.config.pool
-        merged = self.merge(
-            means.unfold(2, pool, 1).transpose(1, 2), moments.unfold(2, pool, 1).transpose(1, 2)
-        )
+        merged = self.slide(*self.statistics(mels))
         flat = self.embedding(merged.reshape(-1, merged.shape[-1]))
         logits: Tensor = self.classify(flat)
         return logits.reshape(merged.shape[0], merged.shape[1], -1)

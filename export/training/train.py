@@ -49,7 +49,8 @@ class Trainer:
         self.samples = recipe["strips"]["hops"] * self.config.hop_samples
         self.composer = corpus.composer(found, self.samples, self.config.hop_samples)
         self.hardness = np.full(len(self.composer.speech), 0.5)
-        self.rooms = torch.stack([_taps(room) for room in recordings.rooms("train")])
+        rooms = torch.stack([_taps(room) for room in recordings.rooms("train")])
+        self.rooms = augment.room_spectra(rooms, self.samples)
 
     @property
     def checkpoint(self) -> Path:
