@@ -19,10 +19,20 @@ class VirtualMicrophone:
     """env: environment in which PortAudio finds it as the device `pulse`, and as the default."""
 
     env: dict[str, str]
+    server: subprocess.Popen[bytes]
 
     def play(self, wav: Path) -> subprocess.Popen[bytes]:
         """Begin to play a recording into the microphone."""
         return subprocess.Popen(["paplay", f"--device={SINK}", wav], env=self.env)
+
+    def unplug(self) -> None:
+        """Take the microphone away; the sound server lives on."""
+        subprocess.run(["pactl", "unload-module", "module-null-sink"], env=self.env, check=True)
+
+    def kill_server(self) -> None:
+        """End the sound server."""
+        self.server.terminate()
+        self.server.wait(10)
 
 
 @contextmanager
@@ -50,7 +60,7 @@ def virtual_microphone() -> Iterator[VirtualMicrophone]:
             _wait_until_up(env)
             listener = _run(["parec", "--latency-msec=10", "-d", f"{SINK}.monitor"], env)
             time.sleep(2.5)
-            yield VirtualMicrophone(env)
+            yield VirtualMicrophone(env, server)
         finally:
             for process in filter(None, (listener, server)):
                 process.terminate()
