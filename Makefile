@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 help:
 	@echo "make run     hear you (without a microphone: hear the demo recording)"
 	@echo "make test    lint, types, tests"
-	@echo "make bench   what spotting costs on this machine -> benchmarks/cost.json"
+	@echo "make bench   what spotting costs here, how well it hears -> benchmarks/*.json"
 	@echo "make model   train the bundled model again (needs the recordings, 90 minutes)"
 	@echo "make demo    say the demo recording and the tests' words again, take the picture"
 	@echo "make clean   remove what the others made"
@@ -26,6 +26,7 @@ test:
 bench:
 	@.ci/setup test
 	$(PYTHON) -m benchmarks.cost
+	$(PYTHON) -m benchmarks.accuracy
 
 model:
 	@.ci/setup test

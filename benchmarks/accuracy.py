@@ -1,8 +1,6 @@
-"""Accuracy of a model file on people's recordings, through the live chain.
+"""Accuracy of a model file: `python -m benchmarks.accuracy` -> benchmarks/accuracy.json.
 
-    python benchmarks/accuracy.py [--model FILE] [--split validation] [-o accuracy.json]
-
-Clips, V2-12 style; a stream of isolated words (recipe `clean`), with the shipped thresholds and
+People's recordings, through the live chain. Clips, V2-12 style; a stream of isolated words (recipe `clean`), with the shipped thresholds and
 at each operating point; keyword-free speech for false alarms. Needs KWS_DATA.
 """
 
@@ -28,6 +26,7 @@ from kws.evaluate.match import Fired, Word, match
 from kws.evaluate.protocols import COMMANDS, SILENCE, UNKNOWN, v2_12
 from kws.flow import Block, Detection, Samples
 
+RESULT = Path(__file__).with_suffix(".json")
 NEWER = "xJuliee"
 """Source whose clips are Speech Commands v0.02's: closer to the official test archive."""
 
@@ -127,14 +126,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default=None)
     parser.add_argument("--split", default="validation", choices=["calibration", "validation"])
-    parser.add_argument("-o", "--out", type=Path)
+    parser.add_argument("--out", type=Path, default=RESULT)
     args = parser.parse_args()
     model = kws.load(args.model)
     pieces, words = word_stream(args.split)
     speech = speech_stream(args.split)
     rates = sorted({point.false_alarms_per_hour for point in model.card.operating_points})
     result = {
-        "command": "python " + " ".join(sys.argv),
+        "command": f"python -m benchmarks.accuracy --split {args.split}",
         "split": args.split,
         "model": model.card.source and model.card.source.sha256,
         "clips": clips(model, args.split),
@@ -146,8 +145,7 @@ def main() -> int:
     }
     text = json.dumps(result, indent=2)
     print(text)
-    if args.out:
-        args.out.write_text(text + "\n", encoding="utf-8")
+    args.out.write_text(text + "\n", encoding="utf-8")
     return 0
 
 
