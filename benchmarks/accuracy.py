@@ -1,7 +1,8 @@
 """Accuracy of a model file: `python -m benchmarks.accuracy` -> benchmarks/accuracy.json.
 
-People's recordings, through the live chain. Clips, V2-12 style; a stream of isolated words (recipe `clean`), with the shipped thresholds and
-at each operating point; keyword-free speech for false alarms. Needs KWS_DATA.
+People's recordings, through the live chain: clips, V2-12 style; a stream of isolated words
+(recipe `clean`), with the shipped thresholds and at each operating point; keyword-free speech
+for false alarms. Needs KWS_DATA.
 """
 
 from __future__ import annotations
