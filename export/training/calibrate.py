@@ -90,7 +90,8 @@ def operating_points(
 
     Each keyword's misses and false alarms are tabled over thresholds; then one price of a
     false alarm is sought at which, each keyword choosing its cheapest threshold, the role's
-    false alarms together stay within the rate. Rates below one in the hours heard are left out.
+    false alarms together stay within the rate; what that leaves of the rate is spent where it
+    saves most. Rates below one in the hours heard are left out.
     """
     said, heard = words.smoothed(smoothing), speech.smoothed(smoothing)
     tables = {
@@ -172,4 +173,26 @@ def _cheapest(
             best, high = chosen, price
         else:
             low = price
-    return best
+    return _spend(tables, best, budget)
+
+
+def _spend(
+    tables: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]],
+    chosen: dict[str, int],
+    budget: int,
+) -> dict[str, int]:
+    """Spend what one price for all leaves of the budget, where a false alarm saves most misses."""
+    chosen = dict(chosen)
+    while True:
+        left = budget - sum(int(tables[name][1][i]) for name, i in chosen.items())
+        offers = [
+            (int(misses[at] - misses[i]) / max(1, int(alarms[i] - alarms[at])), name, i)
+            for name, at in chosen.items()
+            for misses, alarms in [tables[name]]
+            for i in range(at)
+            if alarms[i] - alarms[at] <= left and misses[i] < misses[at]
+        ]
+        if not offers:
+            return chosen
+        _, name, chosen_at = max(offers)
+        chosen[name] = chosen_at
