@@ -11,27 +11,29 @@ from export.voices import RATE, Samples, Voice, say
 
 PATH = Path(__file__).parent.parent / "kws" / "models" / "demo.flac"
 RMS, SLT, AWB = Voice("flite", "rms"), Voice("flite", "slt"), Voice("flite", "awb")
+KAL, ANN = Voice("flite", "kal16"), Voice("espeak-ng", "en-us")
+EVE, GUY = Voice("espeak-ng", "en-us+f3"), Voice("espeak-ng", "en-gb-x-rp")
 
 SCRIPT: list[tuple[Voice, str]] = [
     (SLT, "alexa"),
     (RMS, "yes"),
-    (SLT, "no"),
+    (RMS, "no"),
     (AWB, "Nobody said this, a machine did."),
-    (SLT, "jarvis"),
-    (RMS, "up"),
+    (ANN, "jarvis"),
     (SLT, "down"),
-    (RMS, "left"),
-    (SLT, "right"),
+    (GUY, "left"),
+    (ANN, "right"),
     (AWB, "And the weather is fine today."),
-    (SLT, "computer"),
-    (RMS, "on"),
-    (SLT, "off"),
+    (RMS, "computer"),
+    (EVE, "on"),
+    (EVE, "off"),
     (RMS, "go"),
-    (SLT, "stop"),
+    (KAL, "stop"),
 ]
-"""Who says what. One word alone is one of the bundled model's; sentences hold none of them."""
+"""Who says what. One word alone is one of the bundled model's; sentences hold none of them. No
+voice here says an `up` that the model hears."""
 
-PAUSE_S = 0.8
+PAUSE_S = 0.85
 LEVEL_DB = -23.0
 FLOOR_DB = -72.0
 
@@ -58,7 +60,8 @@ def main() -> None:
     audio = recording()
     with soundfile.SoundFile(PATH, "w", RATE, 1, "PCM_16", format="FLAC") as file:
         file.title = "kws demo recording"
-        file.comment = "Synthesised: flite's voices awb, rms and slt. Nobody's voice was recorded."
+        voices = ", ".join(sorted({str(voice) for voice, _ in SCRIPT}))
+        file.comment = f"Synthesised, by {voices}. Nobody's voice was recorded."
         file.write(audio)
     print(f"{PATH.name}: {len(audio) / RATE:.1f} s, {PATH.stat().st_size / 1000:.0f} kB")
 

@@ -15,7 +15,61 @@ FOLDER = Path(__file__).parent / "words"
 VOICES = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
 OTHERS = sorted({path.stem for path in FOLDER.glob("*/*.opus")} - set(KEYWORDS))
 
-MISSED = {}
+MISSED = {
+    "yes": {"espeak-ng-en-us", "festival-kal_diphone", "flite-kal16"},
+    "no": {
+        "espeak-ng-en-gb-x-rp",
+        "espeak-ng-en-us",
+        "espeak-ng-en-us+f3",
+        "festival-kal_diphone",
+        "flite-awb",
+        "flite-kal16",
+    },
+    "up": {
+        "espeak-ng-en-gb-x-rp",
+        "festival-kal_diphone",
+        "flite-awb",
+        "flite-kal16",
+        "flite-rms",
+        "flite-slt",
+    },
+    "down": {
+        "espeak-ng-en-gb-x-rp",
+        "espeak-ng-en-us",
+        "espeak-ng-en-us+f3",
+        "festival-kal_diphone",
+        "flite-awb",
+        "flite-kal16",
+        "flite-rms",
+    },
+    "left": {"espeak-ng-en-us+f3", "flite-awb", "flite-kal16", "flite-slt"},
+    "right": {"flite-awb", "flite-slt"},
+    "on": {"espeak-ng-en-us+f3", "festival-kal_diphone", "flite-kal16", "flite-rms", "flite-slt"},
+    "off": {"flite-rms", "flite-slt"},
+    "stop": {
+        "espeak-ng-en-gb-x-rp",
+        "festival-kal_diphone",
+        "flite-kal16",
+        "flite-rms",
+        "flite-slt",
+    },
+    "go": {"espeak-ng-en-gb-x-rp", "flite-slt"},
+    "computer": {"espeak-ng-en-gb-x-rp", "festival-kal_diphone", "flite-kal16", "flite-slt"},
+    "jarvis": {
+        "espeak-ng-en-us+f3",
+        "festival-kal_diphone",
+        "flite-awb",
+        "flite-kal16",
+        "flite-rms",
+    },
+    "alexa": {
+        "espeak-ng-en-us",
+        "espeak-ng-en-us+f3",
+        "festival-kal_diphone",
+        "flite-awb",
+        "flite-kal16",
+    },
+}
 """The synthesised voices, by keyword, that the bundled model is known to be deaf to, or hears by
 a hair's breadth. Machines speak unlike people, and the model learned from people."""
 
@@ -23,7 +77,7 @@ TAKEN_FOR = {}
 """Other words, by (voice, word), that the bundled model is known to hear instead."""
 
 SPEAKERS = 10
-HEARD = dict.fromkeys(KEYWORDS, 8)
+HEARD = dict.fromkeys(KEYWORDS, 10) | {"no": 3, "up": 8, "left": 7, "on": 8, "off": 7}
 """Of the validation split's first ten speakers of each keyword, how many are surely heard."""
 
 
