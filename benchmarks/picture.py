@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -30,7 +31,9 @@ def main() -> None:
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         console = Console(record=True, width=76, file=nowhere, force_terminal=True)
         console.print(view._draw())  # noqa: SLF001 - what a terminal would get
-        console.save_svg(str(PATH), title="kws listen")
+        picture = console.export_svg(title="kws listen")
+    # The reader's own fixed-width font does: a picture fetches nothing.
+    PATH.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL), encoding="utf-8")
 
 
 if __name__ == "__main__":
