@@ -30,13 +30,13 @@ QUIETEST_DB = -72.0
 class View:
     """Level, gate, each keyword's score against its threshold, and the latest events.
 
-    A context manager; a thread of rich's draws it eight times a second.
+    A context manager; a thread of rich's draws it five times a second: each costs some 5 ms.
     """
 
     def __init__(self, spotter: Spotter) -> None:
         self._spotter, self._title = spotter, "starting"
         self._events: deque[Text] = deque(maxlen=EVENTS)
-        self._live = Live(console=Console(), get_renderable=self._draw, refresh_per_second=8)
+        self._live = Live(console=Console(), get_renderable=self._draw, refresh_per_second=5)
 
     def show(self, event: Event) -> None:
         """Take note of one event."""
