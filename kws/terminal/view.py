@@ -30,7 +30,7 @@ QUIETEST_DB = -72.0
 class View:
     """Level, gate, each keyword's score against its threshold, and the latest events.
 
-    A context manager; a thread of rich's draws it five times a second: each costs some 5 ms.
+    A context manager; a thread of rich's draws it five times a second: each costs some 9 ms.
     """
 
     def __init__(self, spotter: Spotter) -> None:
