@@ -105,34 +105,36 @@ def test_augmentation_keeps_samples_in_range_and_is_seeded(composer):
     assert torch.isfinite(once).all()
 
 
-def test_thresholds_allow_as_many_false_alarms_as_asked_for():
-    """Two words: the one whose misses are dear gets the budget."""
+def test_operating_points_spend_the_false_alarms_where_they_save_most():
+    """Two words, false alarms alike: the one whose misses are dear gets the lower threshold."""
     ends = np.arange(1, 45_001) * 0.08  # an hour
+    rng = np.random.default_rng(1)
     speech = np.zeros((len(ends), 2), np.float32)
-    speech[1000::10_000, 0] = [0.5, 0.6, 0.7, 0.8, 0.95]
-    speech[2000::10_000, 1] = [0.5, 0.6, 0.7, 0.8, 0.95]
+    for column in (0, 1):
+        speech[500 + 100 * column :: 1000, column] = 1 / (1 + np.exp(1 - rng.exponential(1, 45)))
     words = np.zeros((len(ends), 2), np.float32)
     truth = []
-    for number in range(20):
+    for number in range(40):
         at = 100 + 200 * number
-        words[at, number % 2] = 0.65 if number % 2 == 0 else 0.97
+        words[at, number % 2] = 0.8 if number % 2 == 0 else 0.9995
         truth.append(match.Word("ab"[number % 2], ends[at] - 0.3, ends[at]))
+    track = calibrate.Track(speech, ends)
     points = calibrate.operating_points(
         calibrate.Track(words, ends),
         truth,
-        calibrate.Track(speech, ends),
+        {"keyword": [track], "wake": [track, track]},
         ["a", "b"],
-        {"keyword": ["a", "b"]},
-        rates=[0.5, 1.0, 3.0],
+        {"keyword": ["a"], "wake": ["a", "b"]},
+        rates=[0.5, 12.0],
         smoothing=1,
     )
 
-    assert [1.0, 3.0] == [p.false_alarms_per_hour for p in points]  # 0.5 needs two hours
-    assert 0.5 == points[0].miss_rate
-    assert 0.0 == points[1].miss_rate
-    assert points[1].thresholds["a"] <= 0.65
-    assert points[1].thresholds["b"] > 0.95
-    assert 3 == points[1].measured.events
+    assert [("keyword", 12.0), ("wake", 0.5), ("wake", 12.0)] == [
+        (point.role, point.false_alarms_per_hour) for point in points
+    ]  # half an alarm an hour needs two hours
+    assert points[2].thresholds["a"] < 0.8 < points[2].thresholds["b"]
+    assert 0.0 == points[2].miss_rate
+    assert [1, 2, 2] == [round(point.measured.hours) for point in points]
 
 
 class Shards:

@@ -32,20 +32,24 @@ def mix(
     def chance(share: float) -> Tensor:
         return torch.rand(batch, generator=generator) < share
 
-    bins = rooms.shape[1]
-    size = 2 * (bins - 1)
-    spectrum = torch.fft.rfft(words, size)
-    room = rooms[torch.randint(len(rooms), (batch,), generator=generator)]
-    spectrum = torch.where(chance(0.35)[:, None], spectrum * room, spectrum)
+    size = 2 * (rooms.shape[1] - 1)
+    placed = chance(0.25).nonzero()[:, 0]
+    if len(placed):
+        room = rooms[torch.randint(len(rooms), (len(placed),), generator=generator)]
+        spectrum = torch.fft.rfft(words[placed], size) * room
+        words = words.index_copy(0, placed, torch.fft.irfft(spectrum, size)[:, :samples])
     power = background.square().mean(1).sqrt().clamp_min(1e-3)
     loud = torch.where(level > 0, level, torch.full_like(level, 1000.0))
-    gain = loud / power * decibels(-uniform(-2, 40)) * chance(0.75)
-    spectrum = spectrum + torch.fft.rfft(background, size) * gain[:, None]
-    spectrum = spectrum * _filters(batch, bins, generator)
-    heard = torch.fft.irfft(spectrum, size)[:, :samples]
-    target = decibels(torch.where(chance(0.1), uniform(-10, 6), uniform(-46, -10)))
+    gain = loud / power * decibels(-uniform(4, 40)) * chance(0.75)
+    heard = words + background * gain[:, None]
+    filtered = chance(0.5).nonzero()[:, 0]
+    if len(filtered):
+        spectrum = torch.fft.rfft(heard[filtered], size)
+        spectrum = spectrum * _filters(len(filtered), rooms.shape[1], generator)
+        heard = heard.index_copy(0, filtered, torch.fft.irfft(spectrum, size)[:, :samples])
+    target = decibels(torch.where(chance(0.05), uniform(-10, 6), uniform(-42, -10)))
     mixed: Tensor = heard * (target / loud)[:, None]
-    hiss = torch.randn(mixed.shape, generator=generator) * decibels(uniform(-95, -50))[:, None]
+    hiss = torch.randn(mixed.shape, generator=generator) * decibels(uniform(-95, -58))[:, None]
     return (mixed + hiss * chance(0.8)[:, None]).clamp(-1, 1)
 
 
@@ -56,7 +60,7 @@ def decibels(value: Tensor) -> Tensor:
 
 def _filters(batch: int, bins: int, generator: torch.Generator) -> Tensor:
     """Return random microphone responses [batch, bins]: a smooth curve, a band's edges."""
-    curve = torch.randn(batch, 1, 9, generator=generator) * 3.5
+    curve = torch.randn(batch, 1, 9, generator=generator) * 2.5
     smooth = nn.functional.interpolate(curve, GRID, mode="linear", align_corners=True)[:, 0]
     position = torch.linspace(0, 8000, GRID)[None]
 

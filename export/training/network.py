@@ -120,6 +120,7 @@ class XVector(nn.Module):
     def hop_statistics(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and centred second moment of each hop: [batch, pooled, t] -> [..., hops]."""
         size = self.config.hop // STRIDE
+        frames = frames.float()  # training runs the layers before in bfloat16
         hops = frames.reshape(-1, self.config.pooled, int(frames.shape[2]) // size, size)
         mean = hops.mean(3)
         return mean, (hops - mean.unsqueeze(3)).square().sum(3)

@@ -134,10 +134,12 @@ def _verify_float(network: XVector, card: Card, clips: Sequence[Samples], cache:
 def _points(model: kws.Model, settings: dict[str, Any]) -> list[cards.OperatingPoint]:
     pieces, truth = calibrate.word_stream("calibration")
     hops = round(model.card.decision.smoothing_s * RATE / model.card.hop)
+    speech = calibrate.track(model, calibrate.speech_stream("calibration"))
+    more = calibrate.speech_stream("calibration", untranscribed=True)
     return calibrate.operating_points(
         calibrate.track(model, pieces),
         truth,
-        calibrate.track(model, calibrate.speech_stream("calibration")),
+        {"keyword": [speech], "wake": [speech, calibrate.track(model, more)] if more else [speech]},
         model.labels,
         ROLES,
         rates=settings["false_alarms"],

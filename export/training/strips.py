@@ -19,6 +19,8 @@ from kws.evaluate.truth import word_bounds
 IGNORE = -1
 WORDS = 5
 """As many at most are said in a strip."""
+NOTHING_YET_S = 0.12
+"""For so long after a word's first sample nobody can tell that one began."""
 PARTLY = 0.6
 """Up to this share of its length a word counts as partly heard: background."""
 SURE_S = 0.05
@@ -128,9 +130,14 @@ class Composer:
         return Strip(words, self._noise(rng), targets, float(np.sqrt(loud.mean())), utterance)
 
     def noise_strip(self, rng: np.random.Generator) -> Strip:
-        """Nobody speaks."""
+        """Nobody speaks; half of the time noise begins or ends at once, as recordings do."""
         targets = np.full(self.samples // self.hop, SILENCE)
-        return Strip(np.zeros(self.samples, np.float32), self._noise(rng), targets, 0.0)
+        noise = self._noise(rng)
+        if rng.random() < 0.5:
+            first, last = np.sort(rng.integers(self.samples, size=2))
+            noise[:first] = 0
+            noise[last:] = 0
+        return Strip(np.zeros(self.samples, np.float32), noise, targets, 0.0)
 
     def _draw(self, rng: np.random.Generator) -> Word:
         unknown = rng.random() < 0.35
@@ -145,6 +152,7 @@ class Composer:
         keep = last + min(0.9, max(self.keep_s, (end - last) / RATE + 0.15)) * RATE
         partly = first + PARTLY * (last - first)
         targets[(ends > first) & (ends <= partly)] = UNKNOWN
+        targets[(ends > first) & (ends <= first + NOTHING_YET_S * RATE)] = IGNORE
         sure = last + SURE_S * RATE
         targets[(ends > partly) & (ends < sure)] = IGNORE
         targets[(ends >= sure) & (ends <= keep)] = label
@@ -153,7 +161,7 @@ class Composer:
 
     def _background(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], int]:
         """Return a background and the label of its hops."""
-        if rng.random() < 0.25:
+        if rng.random() < 0.15:
             return self._speech(rng), UNKNOWN
         return self._noise(rng), SILENCE
 
@@ -168,8 +176,11 @@ class Composer:
 
 def _fill(audio: Pcm, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Cut `samples` at random from `audio`, repeated where it is shorter."""
-    start = int(rng.integers(len(audio)))
-    return np.take(audio, range(start, start + samples), mode="wrap").astype(np.float32)
+    filled = np.roll(audio, -int(rng.integers(len(audio)))) if len(audio) < samples else audio
+    if len(filled) < samples:
+        filled = np.tile(filled, -(-samples // len(filled)))
+    start = int(rng.integers(len(filled) - samples + 1))
+    return filled[start : start + samples].astype(np.float32)
 
 
 def _stretch(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

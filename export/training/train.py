@@ -114,7 +114,9 @@ class Trainer:
         targets = torch.from_numpy(np.stack([s.targets for s in batch]))
         with torch.no_grad():
             mels = augment.mask(self._features(batch, generator), generator)
-        logits = self.network.logits(mels)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.network.logits(mels)
+        logits = logits.float()
         targets = targets[:, -logits.shape[1] :]
         loss = torch.nn.functional.cross_entropy(
             logits.flatten(0, 1),

@@ -29,13 +29,21 @@ class Fired:
 
 @dataclass(slots=True)
 class Matches:
-    """How events and words met. Delays are emission minus the word's end, in seconds."""
+    """How events and words met. Delays are emission minus the word's end, in seconds.
+
+    hits, delays_of: by keyword.
+    """
 
     hits: dict[str, int] = field(default_factory=dict)
     missed: list[Word] = field(default_factory=list)
     false_alarms: list[Fired] = field(default_factory=list)
     duplicates: list[Fired] = field(default_factory=list)
-    delays: list[float] = field(default_factory=list)
+    delays_of: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def delays(self) -> list[float]:
+        """All delays, keyword after keyword."""
+        return [delay for delays in self.delays_of.values() for delay in delays]
 
     @property
     def miss_rate(self) -> float:
@@ -65,7 +73,7 @@ def match(events: Sequence[Fired], words: Sequence[Word]) -> Matches:
             word = words[free[0]]
             result.hits[word.label] = result.hits.get(word.label, 0) + 1
             if word.clear:
-                result.delays.append(event.time_s - word.end_s)
+                result.delays_of.setdefault(word.label, []).append(event.time_s - word.end_s)
         else:
             (result.duplicates if within else result.false_alarms).append(event)
     result.missed = [word for number, word in enumerate(words) if number not in taken]
