@@ -151,6 +151,13 @@ def classify_clip(model: Model, samples: Samples) -> Samples:
     card = model.card
     if card.kind == "window":
         return _mean_over_pieces(model, samples)
+    mean: Samples = clip_hops(model, samples).mean(axis=0, dtype=np.float32)
+    return mean
+
+
+def clip_hops(model: Model, samples: Samples) -> Samples:
+    """Return a stream model's scores [hops, labels] at the hops that speak for a clip."""
+    card = model.card
     around, silence = round(AROUND_S * card.sample_rate), round(SILENCE_S * card.sample_rate)
     end = silence + max(len(samples), round(CLIP_S * card.sample_rate))
     after = max(silence, card.latency + around + card.hop)
@@ -158,8 +165,7 @@ def classify_clip(model: Model, samples: Samples) -> Samples:
     audio[silence : silence + len(samples)] = samples
     scores = StreamClassifier(model).process(Block(audio, 0, card.sample_rate))
     near = [hop.values for hop in scores if abs(hop.end - end - card.latency) <= around]
-    mean: Samples = np.mean(near or [scores[-1].values], axis=0, dtype=np.float32)
-    return mean
+    return np.stack(near or [scores[-1].values])
 
 
 def _mean_over_pieces(model: Model, samples: Samples) -> Samples:

@@ -9,7 +9,7 @@ import soundfile
 import tomli as tomllib
 import torch
 
-from export.training import augment, calibrate, recordings
+from export.training import augment, calibrate, prior, recordings
 from export.training.__main__ import main
 from export.training.strips import IGNORE, Composer, Word
 from export.training.train import Trainer
@@ -135,6 +135,21 @@ def test_operating_points_spend_the_false_alarms_where_they_save_most():
     assert points[2].thresholds["a"] < 0.8 < points[2].thresholds["b"]
     assert 0.0 == points[2].miss_rate
     assert [1, 2, 2] == [round(point.measured.hours) for point in points]
+
+
+def test_the_prior_is_brought_to_the_share_of_the_clips():
+    """Probabilities that expect background eight times too often: eight's logarithm is taken off."""
+    rng = np.random.default_rng(5)
+    true = rng.integers(0, 3, 3000)
+    evidence = rng.normal(0, 1, (3000, 3))
+    evidence[np.arange(3000), true] += 1  # log-likelihoods of normal scores, one apart
+    weights = np.exp(evidence) * [1, 1, 8]
+    scores = (weights / weights.sum(1, keepdims=True))[:, None]
+    shifts = np.arange(-4, 1, 0.25)
+
+    best = max(shifts, key=lambda shift: prior.likelihood(scores, true, [2], (shift,)))
+
+    assert -np.log(8) == pytest.approx(best, abs=0.3)
 
 
 class Shards:

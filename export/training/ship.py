@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import kws
 from export import verify
 from export.checkpoints import xvector
-from export.training import calibrate, corpus, recordings
+from export.training import calibrate, corpus, prior, recordings
 from export.training.calibrate import float_audio
 from export.training.network import XVector
 from export.training.recordings import RATE
@@ -53,6 +54,7 @@ def ship(checkpoint: Path, recipe: dict[str, Any], out: Path, cache: Path) -> No
     network = xvector.read(checkpoint)
     clips = _parity_clips()
     draft = _draft(network, checkpoint, cache)
+    _set_prior(network, draft, cache)
     _verify_float(network, draft, clips, cache)
     graph = xvector.stream_graph(network)
     path = cache / "draft.onnx"
@@ -72,6 +74,17 @@ def ship(checkpoint: Path, recipe: dict[str, Any], out: Path, cache: Path) -> No
     write(graph, card, out, overwrite=True)
     size = out.stat().st_size
     print(f"{out}: {size / 1000:.0f} KB, {len(card.thresholds)} keywords")
+
+
+def _set_prior(network: XVector, card: Card, cache: Path) -> None:
+    """Shift the background's logits to what calibration clips ask for."""
+    path = cache / "strips.onnx"
+    write(xvector.stream_graph(network, int8=False), card, path, overwrite=True)
+    shifts = prior.fit(kws.load(path), "calibration")
+    with torch.no_grad():
+        for name, shift in shifts.items():
+            network.classify.bias[LABELS.index(name)] += shift
+    print(f"logits shifted: {shifts}")
 
 
 def _draft(network: XVector, checkpoint: Path, cache: Path) -> Card:
