@@ -1,152 +1,110 @@
-"""Accuracy of a model file: `python -m benchmarks.accuracy` -> benchmarks/accuracy.json.
+"""How well a model hears: `python -m benchmarks.accuracy` -> benchmarks/accuracy.json.
 
-People's recordings, through the live chain: clips, V2-12 style; a stream of isolated words
-(recipe `clean`), with the shipped thresholds and at each operating point; keyword-free speech
-for false alarms. Needs KWS_DATA.
+Lays out the validation recordings as files, simulates streams of them, and measures with
+`kws eval`; the commands stand in the result, to be run by hand in the folder given as --work.
+Needs KWS_DATA.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import shlex
+import subprocess
 import sys
-from collections import Counter, defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-import kws
+from benchmarks.material import lay_out, write_clips
 from export.training import recordings
-from export.training.calibrate import float_audio, speech_stream, word_stream
-from export.training.recordings import RATE
-from kws.classifiers import classify_clip
-from kws.evaluate.intervals import poisson, wilson
-from kws.evaluate.match import Fired, Word, match
-from kws.evaluate.protocols import COMMANDS, SILENCE, UNKNOWN, v2_12
-from kws.flow import Block, Detection, Samples
+from export.training.vocabulary import COMMANDS, WAKE_WORDS
+from kws.session import load
 
 RESULT = Path(__file__).with_suffix(".json")
 NEWER = "xJuliee"
 """Source whose clips are Speech Commands v0.02's: closer to the official test archive."""
+SHOWN = 10
+"""So many of the worst errors are kept in the result."""
+FOR_STANDARD = "--speech speech --noise noise --rooms rooms"
+SIMULATED = {
+    "clean": "--clips all --recipe clean",
+    "commands": f"--clips words {FOR_STANDARD}",
+    "wake_clean": "--clips wake_words --recipe clean",
+    "wake": f"--clips wake_words {FOR_STANDARD}",
+}
+MEASURED = {
+    "v2_12_style": "--clips words --noise noise",
+    "v0.02_clips": "--clips newer",
+    "clean, all 13": "--stream clean.flac --truth clean.json --negatives speech",
+    "standard, commands": "--stream commands.flac --truth commands.json --negatives speech "
+    f"--keywords {','.join(COMMANDS)}",
+    "clean, wake words": "--stream wake_clean.flac --truth wake_clean.json --negatives speech "
+    f"--negatives untranscribed --keywords {','.join(WAKE_WORDS)}",
+    "standard, wake words": "--stream wake.flac --truth wake.json --negatives speech "
+    f"--negatives untranscribed --keywords {','.join(WAKE_WORDS)}",
+}
+"""What is simulated and measured: options of `kws eval`, in the folder of the material."""
 
 
-def label_of(model: kws.Model, clip: Samples) -> str:
-    """Return the most probable of the twelve labels; wake words count as unknown."""
-    best = model.labels[int(classify_clip(model, clip).argmax())]
-    return best if best in {*COMMANDS, UNKNOWN, SILENCE} else UNKNOWN
+def lay_out_all(folder: Path, split: str) -> None:
+    """Lay out a split; beside it the newer clips, our wake words, and all words together."""
+    lay_out(folder, split)
+    table = recordings.table("speech_commands", split)
+    if not (folder / "newer").exists():
+        write_clips(folder / "newer", [clip for clip in table if clip.source.startswith(NEWER)])
+    for group, parts in {"wake_words": ["wake"], "all": ["words", "wake"]}.items():
+        (folder / group).mkdir(exist_ok=True)
+        for part in parts:
+            for label in (folder / part).iterdir():
+                link = folder / group / label.name
+                if label.is_dir() and (part == "words" or label.name in WAKE_WORDS):
+                    link.unlink(missing_ok=True)
+                    link.symlink_to(Path("..", part, label.name))
 
 
-def clips(model: kws.Model, split: str) -> dict[str, Any]:
-    """Return V2-12 style accuracy and recalls."""
-    rows = recordings.table("speech_commands", split)
-    words: dict[str, list[Samples]] = defaultdict(list)
-    newer = []
-    for row, pcm in zip(rows, recordings.load(rows), strict=True):
-        words[row.label].append(float_audio(pcm))
-        if row.source.startswith(NEWER):
-            newer.append((row.label if row.label in COMMANDS else UNKNOWN, float_audio(pcm)))
-    noise = [
-        float_audio(pcm)
-        for row, pcm in _loaded(recordings.table("noise", split))
-        if row.label == "noise"
-    ]
-    return {
-        "v2_12_style": _recalls(model, v2_12(words, noise, rate=RATE)),
-        "v0.02_clips": _recalls(model, newer),
-    }
-
-
-def _loaded(rows: list[recordings.Clip]) -> Iterable[tuple[recordings.Clip, recordings.Pcm]]:
-    return zip(rows, recordings.load(rows), strict=True)
-
-
-def _recalls(model: kws.Model, labelled: list[tuple[str, Samples]]) -> dict[str, Any]:
-    hits, counts = Counter[str](), Counter[str]()
-    for label, clip in labelled:
-        counts[label] += 1
-        hits[label] += label_of(model, clip) == label
-    right, count = hits.total(), counts.total()
-    recall = {label: round(hits[label] / n, 4) for label, n in counts.items()}
-    return {
-        "accuracy": round(right / count, 4),
-        "interval": [round(bound, 4) for bound in wilson(right, count)],
-        "mean_recall": round(float(np.mean(list(recall.values()))), 4),
-        "clips": count,
-        "recall": recall,
-    }
-
-
-def spotted(model: kws.Model, pieces: Iterable[Samples], **options: Any) -> list[Detection]:
-    """Return what a new spotter hears in pieces of one stream."""
-    spotter, at, found = kws.Spotter(model, **options), 0, []
-    for piece in pieces:
-        found += [e for e in spotter.process(Block(piece, at, RATE)) if isinstance(e, Detection)]
-        at += len(piece)
-    return found + [e for e in spotter.finish() if isinstance(e, Detection)]
-
-
-def stream(
-    model: kws.Model,
-    pieces: list[Samples],
-    words: list[Word],
-    speech: list[Samples],
-    **options: Any,
-) -> dict[str, Any]:
-    """Return misses over the words and false alarms over the speech, one set of thresholds."""
-    said = [word for word in words if word.label in model.keywords]
-    events = [Fired(d.keyword, d.time_s) for d in spotted(model, pieces, **options)]
-    result = match(events, said)
-    alarms = spotted(model, speech, **options)
-    hours = sum(map(len, speech)) / RATE / 3600
-    counts = Counter(word.label for word in said)
-    missed = Counter(word.label for word in result.missed)
-    delays = np.array(result.delays) * 1000
-    low, high = (bound / hours for bound in poisson(len(alarms)))
-    misses = len(result.missed)
-    return {
-        "words": len(said),
-        "misses": misses,
-        "miss_rate": round(result.miss_rate, 4),
-        "interval": [round(bound, 4) for bound in wilson(misses, len(said))],
-        "missed_share": {k: round(missed[k] / n, 3) for k, n in sorted(counts.items())},
-        "duplicates": len(result.duplicates),
-        "events_on_other_words": len(result.false_alarms),
-        "delay_ms_p50_p95": [round(float(np.percentile(delays, p))) for p in (50, 95)],
-        "speech_hours": round(hours, 2),
-        "false_alarms": len(alarms),
-        "per_hour": round(len(alarms) / hours, 2),
-        "per_hour_interval": [round(low, 2), round(high, 2)],
-        "by_keyword": dict(Counter(d.keyword for d in alarms)),
-    }
+def evaluate(options: str, work: Path, more: list[str]) -> dict[str, Any]:
+    """Run `kws eval` with these options; return its JSON, the command with it."""
+    command = ["kws", "eval", *options.split()]
+    print("$", shlex.join(command), file=sys.stderr)
+    done = subprocess.run(
+        [sys.executable, "-m", *command, *more, "--json"],
+        cwd=work,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    if "streams" in found:
+        for name in ("missed", "false_alarms"):
+            found["streams"][name] = found["streams"][name][:SHOWN]
+    return {"command": shlex.join(command), **found}
 
 
 def main() -> int:
-    """Measure, print and write."""
+    """Lay out, simulate, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default=None)
+    parser.add_argument("--model", type=Path, help="another model file than the bundled one")
     parser.add_argument("--split", default="validation", choices=["calibration", "validation"])
+    parser.add_argument("--work", type=Path, default=Path(".material"), help="the recordings")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=RESULT)
     args = parser.parse_args()
-    model = kws.load(args.model)
-    pieces, words = word_stream(args.split)
-    speech = speech_stream(args.split)
-    rates = sorted({point.false_alarms_per_hour for point in model.card.operating_points})
+    work = args.work / args.split
+    work.mkdir(parents=True, exist_ok=True)
+    lay_out_all(work, args.split)
+    for name, options in SIMULATED.items():
+        if not (work / f"{name}.json").exists():
+            evaluate(f"--simulate {name}.flac {options}", work, [])
+    more = ["--workers", str(args.workers), "--resume", "scores"]
+    more += ["--model", str(args.model.absolute())] if args.model else []
+    model = load(args.model)
     result = {
         "command": f"python -m benchmarks.accuracy --split {args.split}",
-        "split": args.split,
         "model": model.card.source and model.card.source.sha256,
-        "clips": clips(model, args.split),
-        "shipped": stream(model, pieces, words, speech),
-        "shipped_gate_none": stream(model, pieces, words, speech, gate="none"),
-        "operating_points": {
-            str(rate): stream(model, pieces, words, speech, false_alarms=rate) for rate in rates
-        },
+        **{name: evaluate(options, work, more) for name, options in MEASURED.items()},
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    args.out.write_text(text + "\n", encoding="utf-8")
+    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(args.out)
     return 0
 
 

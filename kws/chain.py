@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
 from kws import card
-from kws.classifiers import classifier
+from kws.classifiers import Classifier, classifier
 from kws.decide import Decision, Fired
 from kws.errors import ConfigError
 from kws.flow import Block, Detection, Event, Stage
@@ -36,7 +36,8 @@ GRID_S = 2.0
 class Chain:
     """Blocks at any rate in, events out: what one stream remembers.
 
-    gate: its name; None is what the cards say. Raises ConfigError.
+    gate: its name; None is what the cards say. classify: makes the classifier for a model and
+    its index. Raises ConfigError.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Chain:
         *,
         gate: str | None = None,
         channel: Channel = None,
+        classify: Callable[[Model, int], Classifier] = classifier,
     ) -> None:
         cards = [model.card for model in models]
         self.rate = _one_rate(cards)
@@ -54,7 +56,7 @@ class Chain:
         self._resampler = Resampler(self.rate, channel=channel)
         self.gate = _gate(cards, gate, self._latency + self.smoothing)
         self._frame = self.gate.detector.frame
-        self._classifiers = [classifier(model, index) for index, model in enumerate(models)]
+        self._classifiers = [classify(model, index) for index, model in enumerate(models)]
         self.hop = max(stage.hop for stage in self._classifiers)
         self._locate = _locator(cards, self.gate)
         self.decision = Decision(

@@ -88,7 +88,7 @@ def test_the_price_of_a_false_alarm_is_the_same_for_all():
 
 def test_hours_that_cannot_support_a_rate_say_so():
     """Half an hour knows nothing of one false alarm an hour."""
-    with pytest.raises(DataError, match="0.50 h .* can't support 1 false alarms .* ask for 2 "):
+    with pytest.raises(DataError, match=r"0.50 h .* can't support 1 false alarms .* ask for 2 "):
         search.thresholds({"a": np.ones(3)}, {"a": np.ones(1)}, hours=0.5, per_hour=1)
 
 

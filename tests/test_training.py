@@ -138,7 +138,7 @@ def test_operating_points_spend_the_false_alarms_where_they_save_most():
 
 
 def test_the_prior_is_brought_to_the_share_of_the_clips():
-    """Probabilities that expect background eight times too often: eight's logarithm is taken off."""
+    """Probabilities that expect background eight times too often lose eight's logarithm."""
     rng = np.random.default_rng(5)
     true = rng.integers(0, 3, 3000)
     evidence = rng.normal(0, 1, (3000, 3))

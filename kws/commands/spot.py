@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kws.errors import AudioError
+from kws.errors import AudioError, ConfigError
 from kws.terminal import options
 
 if TYPE_CHECKING:
+    from kws.evaluate.hearing import Hearing
+    from kws.flow import Event
     from kws.spotter import Spotter
     from kws.terminal.scorefile import ScoreFile
 
 
 def spot(
-    audio: Annotated[list[str], typer.Argument(help="Recordings; `-` is stdin: WAV or raw.")],
+    audio: Annotated[
+        list[str], typer.Argument(help="Recordings, and folders of them; `-` is stdin: WAV or raw.")
+    ],
     *,
     model: options.Models = None,
     keywords: options.Keywords = None,
@@ -33,6 +39,9 @@ def spot(
     ] = None,
     rate: Annotated[int, typer.Option(min=1, help="Hz of raw samples on stdin.")] = 16_000,
     channels: Annotated[int, typer.Option(min=1, help="Channels of raw samples on stdin.")] = 1,
+    workers: options.Workers = 1,
+    dask: options.Dask = None,
+    resume: options.Resume = None,
     json: options.Json = False,
 ) -> None:
     """Find keywords in recordings.
@@ -40,11 +49,11 @@ def spot(
     Prints one JSON line a detection, with --json or without.
 
     Recordings are streamed, at any rate, with any number of channels, of any length.
-    Raw samples on stdin are 16-bit little-endian.
+    Raw samples on stdin are 16-bit little-endian. Of a folder, all audio files in it and below
+    are heard, sorted by name. Archives can be shared out among processes or machines; what is
+    printed is the same.
     """
-    from kws.terminal.scorefile import ScoreFile
-
-    spotter = options.make_spotter(
+    asked = options.read(
         model,
         keywords=keywords,
         threshold=threshold,
@@ -54,33 +63,80 @@ def spot(
         gate=gate,
         overrides=overrides,
     )
-    labels = [each.labels for each in spotter.models]
+    from kws.terminal.scorefile import ScoreFile
+
+    spotter = asked.spotter()  # what makes no sense is told before anything is written
+    labels = [each.labels for each in asked.models]
+    apart = workers > 1 or dask is not None or resume is not None
     with closing(ScoreFile(scores, labels)) if scores else nullcontext() as every:
-        try:
-            fine = [_spot(spotter, name, every, rate=rate, channels=channels) for name in audio]
-        except KeyboardInterrupt:  # the way to end a live pipe
-            return
+        if apart or any(Path(name).is_dir() for name in audio):
+            fine = _archive(asked.hearing(workers, dask, resume), audio, every)
+        else:
+            try:
+                fine = [_spot(spotter, name, every, rate, channels) for name in audio]
+            except KeyboardInterrupt:  # the way to end a live pipe
+                return
     if not all(fine):
         raise typer.Exit(AudioError.exit_code)
 
 
-def _spot(
-    spotter: Spotter, name: str, every: ScoreFile | None, *, rate: int, channels: int
-) -> bool:
+def _spot(spotter: Spotter, name: str, every: ScoreFile | None, rate: int, channels: int) -> bool:
     """Print a recording's detections; return whether it could be read to its end."""
-    from kws.flow import Detection, Scores
     from kws.sources import open_audio
-    from kws.terminal.lines import print_json, record
 
     spotter.reset()
     try:
         with closing(open_audio(name, rate=rate, channels=channels)) as source:
-            for event in spotter.listen(source):
-                if isinstance(event, Detection):
-                    print_json(record(event, audio=name) or {})
-                elif isinstance(event, Scores) and every is not None:
-                    every.add(name, event)
+            _show(name, spotter.listen(source), every)
     except AudioError as error:  # the other recordings may be fine
-        print(f"kws: {error}", file=sys.stderr)
-        return False
+        return _complain(str(error))
     return True
+
+
+def _archive(hearing: Hearing, names: Sequence[str], every: ScoreFile | None) -> list[bool]:
+    """Print the detections of many recordings, in order; return which could be read."""
+    files = [file for name in names for file in _files(name)]
+    readable = [file for file in files if file]
+    fine = [file != "" for file in files]
+    for name, (path, heard) in zip(readable, hearing.hear([*map(Path, readable)]), strict=True):
+        if isinstance(heard, str):
+            fine.append(_complain(heard.replace(str(path.absolute()), name)))
+        else:
+            _show(name, heard.heard.events, every)
+    return fine
+
+
+def _files(name: str) -> list[str]:
+    """Return a file's name, or those of all audio files in a folder; "" for what is no audio.
+
+    Raises ConfigError: a pipe, which can't be read in parts.
+    """
+    from kws.evaluate.tracks import recordings
+
+    path = Path(name)
+    if name == "-" or (path.exists() and not path.is_file() and not path.is_dir()):
+        raise ConfigError(
+            f"{name}: a pipe is heard as it comes; name it without folders, --workers, --dask "
+            "and --resume"
+        )
+    try:
+        return [*map(str, recordings(path))] if path.is_dir() else [name]
+    except AudioError as error:
+        _complain(str(error))
+        return [""]
+
+
+def _show(name: str, events: Iterable[Event], every: ScoreFile | None) -> None:
+    from kws.flow import Detection, Scores
+    from kws.terminal.lines import print_json, record
+
+    for event in events:
+        if isinstance(event, Detection):
+            print_json(record(event, audio=name) or {})
+        elif isinstance(event, Scores) and every is not None:
+            every.add(name, event)
+
+
+def _complain(reason: str) -> bool:
+    print(f"kws: {reason}", file=sys.stderr)
+    return False

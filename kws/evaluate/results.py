@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import msgspec
 
 from kws.card import Rate, Strict
 from kws.evaluate.intervals import poisson, wilson
@@ -54,7 +54,7 @@ class Clips(Strict, frozen=True):
     mean_recall: float
     labels: dict[str, Label]
     confusion: list[list[int]]
-    failed: dict[str, str] = {}
+    failed: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Keyword(Strict, frozen=True):
@@ -121,4 +121,4 @@ class Streams(Strict, frozen=True):
     curve: list[Step]
     missed: list[Wrong]
     false_alarms: list[Wrong]
-    failed: dict[str, str] = {}
+    failed: dict[str, str] = msgspec.field(default_factory=dict)

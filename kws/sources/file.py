@@ -22,7 +22,9 @@ class AudioFile:
     """Any file that libsndfile reads, at its own rate, with all its channels.
 
     rate: Hz. channels: how many. length: samples that the header promises.
-    Blocks are float32 [n, channels], full scale 1.0.
+    exact: whether reading may begin anywhere and give the same samples.
+    first, last: deliver only the samples [first, last); None is to the end.
+    Blocks are float32 [n, channels], full scale 1.0; `start` counts from the file's beginning.
 
     Raises AudioError, when made or while read: no such file, a directory, empty, not audio,
     cut off, not finite.
@@ -30,23 +32,33 @@ class AudioFile:
 
     live = False
 
-    def __init__(self, path: str | PathLike[str], *, block_s: float = BLOCK_S) -> None:
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        block_s: float = BLOCK_S,
+        first: int = 0,
+        last: int | None = None,
+    ) -> None:
         self.path = Path(path)
         self._file = _open(self.path)
         self.rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.length: int = self._file.frames
+        self._first, self._last = first, last
         self._block = max(1, round(block_s * self.rate))
         # Only these can hold what is not a number.
         self._floats = self._file.subtype in {"FLOAT", "DOUBLE"}
+        # Of what is coded with loss, a sample depends on where decoding began.
+        self.exact: bool = self._floats or self._file.subtype.startswith("PCM_")
         self._closed = False
         self._lock = threading.Lock()  # libsndfile must not close a file that it is reading
 
     def __iter__(self) -> Iterator[Block]:
-        """Deliver the whole recording, from its start."""
+        """Deliver the recording, from its first sample."""
         import soundfile
 
-        start = 0
+        start = self._first
         try:
             while len(samples := self._read(start)):
                 if self._floats:
@@ -58,7 +70,8 @@ class AudioFile:
                 f"{self.path}: unreadable after {start / self.rate:.2f} s ({error.error_string})"
             ) from None
         # An MP3 has no count of its samples, only a guess.
-        if not self._closed and start < self.length and self._file.format != "MP3":
+        promised = self.length if self._last is None else self._last
+        if not self._closed and start < promised and self._file.format != "MP3":
             raise AudioError(
                 f"{self.path}: cut off: {start / self.rate:.2f} s of the "
                 f"{self.length / self.rate:.2f} s that its header promises"
@@ -79,9 +92,10 @@ class AudioFile:
         with self._lock:
             if self._closed:
                 return np.empty((0, self.channels), np.float32)
-            if not start:
-                self._file.seek(0)
-            samples: Samples = self._file.read(self._block, dtype="float32", always_2d=True)
+            if start == self._first:
+                self._file.seek(start)
+            wanted = self._block if self._last is None else min(self._block, self._last - start)
+            samples: Samples = self._file.read(wanted, dtype="float32", always_2d=True)
             return samples
 
     def _check(self, samples: Samples, start: int) -> None:

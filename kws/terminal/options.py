@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from kws.errors import ConfigError
 
 if TYPE_CHECKING:
+    from kws.evaluate.hearing import Hearing
+    from kws.session import Model
     from kws.spotter import Spotter
 
 Models = Annotated[
@@ -38,6 +42,17 @@ Gate = Annotated[
 ]
 Overrides = Annotated[
     str | None, typer.Option(metavar="FILE", help="A file of thresholds and decision settings.")
+]
+Workers = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Processes that score, on this machine.")
+]
+Dask = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="A dask scheduler whose workers score: tcp://host:8786."),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Keep what is scored here; begun again, go on from it."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Results as JSON, one object a line.")]
 
@@ -81,7 +96,34 @@ def parse_channel(text: str | None) -> int | Literal["mean"] | None:
     return int(text)
 
 
-def make_spotter(
+@dataclass(frozen=True)
+class Asked:
+    """What the options of a spotter say.
+
+    settings: what `Spotter` and `Settings` take by the same names.
+    """
+
+    models: list[Model]
+    settings: dict[str, Any]
+    gate: str | None
+    channel: int | Literal["mean"] | None
+
+    def spotter(self) -> Spotter:
+        """Return the Spotter. Raises ConfigError: there can't be such a one."""
+        from kws.spotter import Spotter
+
+        return Spotter(self.models, gate=self.gate, channel=self.channel, **self.settings)
+
+    def hearing(self, workers: int, dask: str | None, resume: Path | None) -> Hearing:
+        """Return how archives are heard. Raises ConfigError: there can't be such a spotter."""
+        from kws.evaluate.hearing import Hearing
+        from kws.thresholds import Settings
+
+        settings = Settings([model.card for model in self.models], **self.settings)
+        return Hearing(self.models, settings, self.gate, self.channel, workers, dask, resume)
+
+
+def read(
     model: list[str] | None,
     *,
     keywords: str | None,
@@ -91,32 +133,35 @@ def make_spotter(
     channel: str | None,
     gate: str | None,
     overrides: str | None,
-    live: bool = False,
-) -> Spotter:
-    """Return the Spotter that the options describe; `live`: this machine must keep up.
+) -> Asked:
+    """Return what the options say, the models loaded.
 
-    Raises ConfigError: they make no sense. ModelError: a model can't be loaded, or is too slow.
+    Raises ConfigError: they can't be understood. ModelError: a model can't be loaded.
     """
     # What is wrong in the options themselves is told before a model is loaded.
-    armed = None if keywords is None else parse_words(keywords)
-    waking = None if wake is None else parse_words(wake)
-    levels = None if threshold is None else parse_threshold(threshold)
+    settings = {
+        "keywords": None if keywords is None else parse_words(keywords),
+        "wake": None if wake is None else parse_words(wake),
+        "threshold": None if threshold is None else parse_threshold(threshold),
+        "false_alarms": false_alarms,
+        "overrides": overrides,
+    }
     heard = parse_channel(channel)
     from kws.session import load
-    from kws.spotter import Spotter
 
     models = [load(path) for path in model] if model else [load()]
+    return Asked(models, settings, gate, heard)
+
+
+def make_spotter(model: list[str] | None, *, live: bool = False, **options: Any) -> Spotter:
+    """Return the Spotter that the options describe, as `read` takes them.
+
+    live: this machine must keep up. Raises ConfigError: they make no sense. ModelError: a model
+    can't be loaded, or is too slow.
+    """
+    asked = read(model, **options)
     if live:
         from kws.terminal.pace import at_bearable_pace
 
-        models = [at_bearable_pace(each) for each in models]
-    return Spotter(
-        models,
-        keywords=armed,
-        threshold=levels,
-        false_alarms=false_alarms,
-        wake=waking,
-        gate=gate,
-        overrides=overrides,
-        channel=heard,
-    )
+        asked = replace(asked, models=[at_bearable_pace(each) for each in asked.models])
+    return asked.spotter()

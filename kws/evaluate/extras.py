@@ -1,0 +1,16 @@
+"""Extras: packages that evaluating needs and spotting does not."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from kws.errors import ConfigError
+
+
+def need(name: str) -> ModuleType:
+    """Import and return a module; raise ConfigError, with what to install, where it is missing."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ConfigError(f"{name.split('.')[0]} is missing; pip install 'kws[eval]'") from None

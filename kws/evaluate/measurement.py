@@ -1,0 +1,96 @@
+"""Measurement: what one call of `kws eval` found, put together from its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from kws.errors import ConfigError, DataError
+from kws.evaluate import clips, clipset, results, search
+from kws.evaluate.cardfile import with_thresholds, write_card
+from kws.evaluate.hearing import Hearing, audio_files
+from kws.evaluate.streams import Recording, Streams
+from kws.session import Model
+from kws.terminal.progress import progress
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Thresholds that were found, and what they give on the very audio they were found on."""
+
+    per_hour: float
+    thresholds: dict[str, float]
+    point: results.Point
+
+
+def of_clips(
+    hearing: Hearing, folder: Path, *, split: str | None, protocol: str | None, noise: Path | None
+) -> results.Clips:
+    """Return the accuracy over a folder of clips. Raises ConfigError, DataError."""
+    if len(hearing.models) > 1:
+        raise ConfigError("clips are scored by one model; give one --model")
+    model = hearing.models[0]
+    found = clipset.find(model, folder, split=split, protocol=protocol, noise=noise)
+    with progress("clips", len(found.clips)) as advance:
+        return clips.run(
+            model,
+            found,
+            workers=hearing.workers,
+            dask=hearing.dask,
+            kept=hearing.kept,
+            told=advance,
+        )
+
+
+def recordings(
+    hearing: Hearing, stream: Path, negatives: Sequence[Path]
+) -> tuple[list[Recording], dict[str, str]]:
+    """Return what was heard of the stream and of each negative, and what could not be read.
+
+    Raises DataError: the stream can't be heard, no negative could be. AudioError: nothing there.
+    """
+    heard: list[Recording] = []
+    failed: dict[str, str] = {}
+    for path, found in hearing.hear([stream, *audio_files(negatives)]):
+        if isinstance(found, Recording):
+            heard.append(found)
+        elif path == stream:
+            raise DataError(found)
+        else:
+            failed[str(path)] = found.removeprefix(f"{path}: ")
+    if negatives and len(heard) < 2:
+        name, reason = next(iter(failed.items()))
+        raise DataError(f"no audio without keywords could be heard (the first: {name}: {reason})")
+    return heard, failed
+
+
+def choose(streams: Streams, per_hour: float) -> Chosen:
+    """Return thresholds for so many false alarms an hour, all keywords together.
+
+    Raises DataError: the hours can't support that rate, a keyword was never said.
+    """
+    said, alarms = streams.peaks()
+    levels = search.thresholds(said, alarms, hours=streams.hours, per_hour=per_hour)
+    return Chosen(per_hour, levels, streams.point(levels, wanted=per_hour))
+
+
+def keep(chosen: Chosen, models: Sequence[Model], out: Path | None, *, write: bool) -> None:
+    """Write thresholds into an override file, and with `write` into the models' cards.
+
+    Raises ConfigError: it can't be written. ModelError.
+    """
+    if out is not None:
+        text = msgspec.json.encode({"thresholds": chosen.thresholds})
+        try:
+            out.write_bytes(msgspec.json.format(text, indent=2) + b"\n")
+        except OSError as error:
+            raise ConfigError(f"{out}: can't be written ({error.strerror})") from None
+    measured = chosen.point.false_alarms
+    if write and measured is not None:
+        for model in models:
+            known = chosen.thresholds.items()
+            own = {name: level for name, level in known if name in model.keywords}
+            write_card(model.path, with_thresholds(model.card, own, measured))
