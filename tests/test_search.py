@@ -96,3 +96,10 @@ def test_a_keyword_that_was_never_said_has_no_threshold():
     """One line names it."""
     with pytest.raises(DataError, match="no recording says 'a'"):
         search.thresholds({"a": np.zeros(0)}, {"a": np.ones(1)}, hours=5, per_hour=1)
+
+
+def test_equal_peaks_have_a_tail_too():
+    """A tail without any width is a step."""
+    expected = [search.expected_alarms(np.full(5, 0.5), level) for level in (0.3, 0.7)]
+
+    assert [5, 0] == pytest.approx(expected, abs=0.01)

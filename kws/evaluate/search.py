@@ -87,7 +87,7 @@ def _alarms(peaks: NDArray[np.float64]) -> NDArray[np.float64]:
     tail = min(TAIL, len(levels) - 1)
     base = levels[tail]
     scale = max(float(np.mean(levels[:tail] - base)), 1e-3)
-    expected = tail * np.exp(-(LOGITS - base) / scale)
+    expected = tail * np.exp(-np.maximum(LOGITS - base, 0) / scale)
     return np.where(base <= LOGITS, expected, counted)
 
 

@@ -53,6 +53,7 @@ class Prompts:
         self._ear, self._source, self._blocks, self._name = ear, source, iter(source), name
         self._mono = Resampler(ear.rate, channel=channel)
         self._now = 0.0
+        self._heard = 0.0  # what was lost, or nothing but zeros, was not heard
         self._clipped = 0
         self._zeros = False
 
@@ -61,9 +62,9 @@ class Prompts:
 
         Raises DataError: nothing was said at all. DeviceError: the microphone was lost.
         """
-        self._begin()
-        _say("Say each word when it is asked for, as you would say it in everyday life.")
         try:
+            self._begin()
+            _say("Say each word when it is asked for, as you would say it in everyday life.")
             return self._every(names, times, draw)
         except KeyboardInterrupt:
             _say("\nended early: nothing was written")
@@ -133,21 +134,25 @@ class Prompts:
         )
         found: list[Stretch] = []
         begun = shown = since = self._now
+        self._heard = 0.0
         try:
             while (passed := self._now - begun) < seconds:
                 self._next()
                 if self._now - since >= STRETCH_S:
-                    found.append(self._ear.take(begin_s=begun, seconds=self._now - since))
+                    found.append(self._stretch(begun))
                     since = self._now
                 if self._now >= shown:
                     shown += self._countdown(seconds - passed)
         except KeyboardInterrupt:
             _say(f"\nended after {(self._now - begun) / 60:.1f} minutes")
-        if self._now > since:
-            found.append(self._ear.take(begin_s=begun, seconds=self._now - since))
-        if sys.stderr.isatty():
+        else:
             _say("")
+        found.append(self._stretch(begun))
         return found
+
+    def _stretch(self, begun: float) -> Stretch:
+        seconds, self._heard = self._heard, 0.0
+        return self._ear.take(begin_s=begun, seconds=seconds)
 
     def _countdown(self, left: float) -> float:
         """Show how long it still takes; return after how many seconds to do so again."""
@@ -184,6 +189,8 @@ class Prompts:
                 _say(f"  {sentence(event)}")
         self._clipped += int((np.abs(block.samples) >= FULL_SCALE).sum())
         self._now = block.end / block.rate
+        if not self._zeros:
+            self._heard += len(block.samples) / block.rate
         return np.concatenate([_NOTHING, *(one.samples for one in self._mono.process(block))])
 
 
