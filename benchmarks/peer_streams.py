@@ -10,8 +10,8 @@ import soundfile
 
 from benchmarks.material import lay_out
 from export.training.recordings import RATE
-from kws.evaluate import simulate
 from kws.evaluate.match import Word
+from kws.evaluate.simulation import simulate
 from kws.evaluate.truthfile import read_truth
 
 WORD = "alexa"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.peer_figures import MOST_PER_HOUR, RATES, Figures, Heard, Point, Step
 from kws.card import Strict
-from kws.evaluate.canvas import MUTED, axes, canvas
+from kws.evaluate.drawing.canvas import MUTED, axes, canvas
 from kws.evaluate.results import Share
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws.errors import DataError
-from kws.evaluate.spread import spread
+from kws.evaluate.workers.spread import spread
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from audio_files import text, written
 from kws.card import Label
 from kws.classifiers import classify
 from kws.errors import ConfigError, DataError
-from kws.evaluate import clips, clipset, speech_commands
+from kws.evaluate import clips
 from kws.evaluate.clips import evaluate
+from kws.evaluate.corpus import clipset, speech_commands
+from kws.evaluate.corpus.reading import LongRecording
+from kws.evaluate.corpus.speech_commands import NOISE, WORDS, split_of
 from kws.evaluate.protocols import COMMANDS, SILENCE, UNKNOWN, v2_12
-from kws.evaluate.reading import LongRecording
-from kws.evaluate.speech_commands import NOISE, WORDS, split_of
 from kws.session import load
 
 RATE = tones.RATE

@@ -7,7 +7,7 @@ from scipy import stats
 from kws.evaluate.intervals import poisson, wilson
 from kws.evaluate.match import Fired, Word, match
 from kws.evaluate.protocols import COMMANDS, SILENCE, UNKNOWN, v2_12
-from kws.evaluate.simulate import FLOOR_DB, clean
+from kws.evaluate.simulation.simulate import FLOOR_DB, clean
 from kws.evaluate.truth import word_bounds
 
 RATE = 16_000

@@ -16,13 +16,13 @@ from matplotlib.image import imread
 
 from kws import Spotter
 from kws.errors import AudioError, ConfigError
-from kws.evaluate import plots
-from kws.evaluate.canvas import DPI
-from kws.evaluate.envelope import COLUMNS, Envelope, thinned
-from kws.evaluate.excerpt import hear
+from kws.evaluate.drawing import plots
+from kws.evaluate.drawing.canvas import DPI
+from kws.evaluate.drawing.envelope import COLUMNS, Envelope, thinned
+from kws.evaluate.drawing.excerpt import hear
+from kws.evaluate.drawing.spotting import spotting
 from kws.evaluate.match import Word
 from kws.evaluate.results import Clips, Keyword, Label, Point, Step, Streams, rate, share
-from kws.evaluate.spotting import spotting
 from kws.sources.file import AudioFile
 
 __all__ = ["kws", "model", "words"]

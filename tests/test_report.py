@@ -15,8 +15,9 @@ from audio_files import written
 
 from kws import Spotter
 from kws.errors import ConfigError
-from kws.evaluate import report, sections
-from kws.evaluate.moments import around, sound, span
+from kws.evaluate.report import sections
+from kws.evaluate.report import write as report
+from kws.evaluate.report.moments import around, sound, span
 from kws.evaluate.results import (
     Clips,
     Keyword,

@@ -9,11 +9,11 @@ import soundfile
 from audio_files import text, written
 
 from kws.errors import AudioError, ConfigError, DataError
-from kws.evaluate.reading import read
-from kws.evaluate.rooms import read_rooms
-from kws.evaluate.simulate import build, clean
-from kws.evaluate.standard import PEAK, active_level, standard
-from kws.evaluate.tape import FADE_S, Tape
+from kws.evaluate.corpus.reading import read
+from kws.evaluate.simulation.rooms import read_rooms
+from kws.evaluate.simulation.simulate import build, clean
+from kws.evaluate.simulation.standard import PEAK, active_level, standard
+from kws.evaluate.simulation.tape import FADE_S, Tape
 from kws.evaluate.truthfile import read_truth
 
 RATE = 16_000

@@ -19,10 +19,10 @@ from command import kws, model
 from spread_work import Number, deadly_at_three, fails_at_three, slow_squares, squares
 
 from kws.errors import AudioError, ConfigError, ModelError
-from kws.evaluate import cluster as cluster_
-from kws.evaluate import spread as spreading
-from kws.evaluate.spread import Failed, results, spread
 from kws.evaluate.tracks import join, recordings, score, units
+from kws.evaluate.workers import cluster as cluster_
+from kws.evaluate.workers import spread as spreading
+from kws.evaluate.workers.spread import Failed, results, spread
 from kws.flow import Scores
 from kws.session import load
 from kws.sources.file import AudioFile

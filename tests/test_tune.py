@@ -18,9 +18,9 @@ from test_microphone import PATIENCE_S, pulse
 
 from kws.card import OperatingPoint, Rate, Threshold
 from kws.errors import ConfigError
-from kws.evaluate import spoken
-from kws.evaluate.tune import Start, check, choose, start
-from kws.evaluate.tuned import Evidence
+from kws.evaluate.tuning import spoken
+from kws.evaluate.tuning.tune import Start, check, choose, start
+from kws.evaluate.tuning.tuned import Evidence
 from kws.flow import Block
 from kws.sources import devices, microphone
 from kws.sources.backlog import Piece

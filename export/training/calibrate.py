@@ -14,7 +14,7 @@ from export.training.recordings import RATE
 from kws.card import OperatingPoint
 from kws.evaluate import peaks, results, search
 from kws.evaluate.match import Word
-from kws.evaluate.simulate import clean
+from kws.evaluate.simulation.simulate import clean
 from kws.flow import Block, Samples, Scores
 
 

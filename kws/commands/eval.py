@@ -162,7 +162,7 @@ def _check(*outputs: Path | None) -> None:
 
 
 def _simulate(out: Path, clips: Path | None, as_json: bool, **recipe: Any) -> None:
-    from kws.evaluate import simulate
+    from kws.evaluate.simulation import simulate
 
     if clips is None:
         raise ConfigError("a stream of which clips? give --clips DIR")

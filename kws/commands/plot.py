@@ -14,7 +14,7 @@ from kws.errors import ConfigError
 from kws.terminal import options
 
 if TYPE_CHECKING:
-    from kws.evaluate.excerpt import Excerpt
+    from kws.evaluate.drawing.excerpt import Excerpt
     from kws.evaluate.match import Word
 
 
@@ -51,8 +51,8 @@ def plot(
     """
     span = start, math.inf if end is None else end
     _check(output, *span)
-    from kws.evaluate.excerpt import hear
-    from kws.evaluate.spotting import spotting
+    from kws.evaluate.drawing.excerpt import hear
+    from kws.evaluate.drawing.spotting import spotting
     from kws.thresholds import Settings
 
     said = _said(truth)
@@ -80,7 +80,7 @@ def plot(
 
 def _check(output: str, start: float, end: float) -> None:
     """Raise ConfigError for what can't work, before anything slow is begun."""
-    from kws.evaluate.canvas import kind_of
+    from kws.evaluate.drawing.canvas import kind_of
     from kws.evaluate.extras import need
 
     kind_of(output)

@@ -16,7 +16,7 @@ from kws.errors import ConfigError
 from kws.terminal import options
 
 if TYPE_CHECKING:
-    from kws.evaluate.tuned import Evidence, Tuned
+    from kws.evaluate.tuning.tuned import Evidence, Tuned
     from kws.terminal.prompts import Prompts
 
 
@@ -94,8 +94,8 @@ class Tuner:
     """
 
     def __init__(self, asked: options.Asked, false_alarms: float | None, *, named: bool) -> None:
-        from kws.evaluate.ear import Ear
-        from kws.evaluate.tune import start
+        from kws.evaluate.tuning.ear import Ear
+        from kws.evaluate.tuning.tune import start
         from kws.terminal.pace import at_bearable_pace
         from kws.thresholds import Settings
 
@@ -114,10 +114,10 @@ class Tuner:
 
         What can't work is told before anybody talks.
         """
-        from kws.evaluate import recorded
         from kws.evaluate.hearing import audio_files
-        from kws.evaluate.tune import check
-        from kws.evaluate.tuned import Evidence
+        from kws.evaluate.tuning import recorded
+        from kws.evaluate.tuning.tune import check
+        from kws.evaluate.tuning.tuned import Evidence
 
         ear, clips = self._ear, None
         if words is not None:
@@ -153,7 +153,7 @@ class Tuner:
 
     def tune(self, evidence: Evidence) -> Tuned:
         """Return thresholds, and what is to be expected of them."""
-        from kws.evaluate.tuned import tune
+        from kws.evaluate.tuning.tuned import tune
 
         return tune(self._known, evidence, self._ear, self._cards)
 

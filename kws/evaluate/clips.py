@@ -13,11 +13,11 @@ import kws
 from kws.classifiers import classify_clip
 from kws.errors import DataError, ModelError
 from kws.evaluate import results
-from kws.evaluate.clipset import ClipSet, find
+from kws.evaluate.corpus.clipset import ClipSet, find
+from kws.evaluate.corpus.reading import read
 from kws.evaluate.extras import need
-from kws.evaluate.reading import read
-from kws.evaluate.spread import Failed, spread
 from kws.evaluate.tracks import sha
+from kws.evaluate.workers.spread import Failed, spread
 from kws.flow import Samples
 from kws.session import BUNDLED, Model, load
 

@@ -13,4 +13,5 @@ def need(name: str) -> ModuleType:
     try:
         return import_module(name)
     except ImportError:
-        raise ConfigError(f"{name.split('.')[0]} is missing; pip install 'kws[eval]'") from None
+        package = name.partition(".")[0]
+        raise ConfigError(f"{package} is missing; pip install 'kws[eval]'") from None

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from kws.errors import AudioError
 from kws.evaluate.replay import Replay
-from kws.evaluate.spread import Failed, results
 from kws.evaluate.streams import Recording
 from kws.evaluate.tracks import Track, Unit, join, recordings, score, silence, units
+from kws.evaluate.workers.spread import Failed, results
 from kws.resample import Channel
 from kws.session import Model
 from kws.terminal.progress import progress

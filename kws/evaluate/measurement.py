@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 
 from kws.errors import ConfigError, DataError
-from kws.evaluate import clips, clipset, results, search
+from kws.evaluate import clips, results, search
 from kws.evaluate.cardfile import with_thresholds, write_card
+from kws.evaluate.corpus import clipset
 from kws.evaluate.hearing import Hearing, audio_files
 from kws.evaluate.streams import Recording, Streams
 from kws.session import Model

@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 
 from kws.evaluate import measurement, results
-from kws.evaluate.excerpt import Excerpt
+from kws.evaluate.drawing.excerpt import Excerpt
 from kws.evaluate.hearing import Hearing
-from kws.evaluate.moments import around
-from kws.evaluate.sections import worst
+from kws.evaluate.report.moments import around
+from kws.evaluate.report.sections import worst
 from kws.spotter import Spotter
 from kws.terminal.figures import chosen_lines, clips_lines, streams_lines
 from kws.terminal.lines import print_json
@@ -48,8 +48,8 @@ class Outcome:
 
     def draw(self, report: Path | None, plot: Path | None, hearing: Hearing | None) -> None:
         """Write the page and the plot that were asked for. hearing: None leaves sounds out."""
-        from kws.evaluate import plots
-        from kws.evaluate import report as page
+        from kws.evaluate.drawing import plots
+        from kws.evaluate.report import write as page
 
         if plot is not None and self.streams is not None:
             plots.det(self.streams, plot)

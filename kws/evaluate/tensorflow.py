@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws.errors import ConfigError, DataError
-from kws.evaluate.clipset import canonical
+from kws.evaluate.corpus.clipset import canonical
 from kws.evaluate.protocols import SILENCE, UNKNOWN
 from kws.evaluate.tracks import Track
 from kws.evaluate.truthfile import Truth, read_truth

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kws.errors import DataError, DeviceError
-from kws.evaluate.ear import Ear, Stretch, Utterance
 from kws.evaluate.match import TOLERANCE_S, Word
-from kws.evaluate.recorded import STRETCH_S
-from kws.evaluate.spoken import FULL_SCALE, Spoken, find, trouble
+from kws.evaluate.tuning.ear import Ear, Stretch, Utterance
+from kws.evaluate.tuning.recorded import STRETCH_S
+from kws.evaluate.tuning.spoken import FULL_SCALE, Spoken, find, trouble
 from kws.flow import AudioLost, DigitalSilence, Samples
 from kws.resample import Channel, Resampler
 from kws.terminal.lines import sentence

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from kws.card import Rate
 from kws.evaluate.results import Share
-from kws.evaluate.tune import LEAST, SAYS_SOMETHING
-from kws.evaluate.tuned import Tuned, Word
+from kws.evaluate.tuning.tune import LEAST, SAYS_SOMETHING
+from kws.evaluate.tuning.tuned import Tuned, Word
 
 ROLES = {"keyword": "keywords", "wake": "wake words"}
 

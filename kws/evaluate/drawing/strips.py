@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from kws.evaluate.canvas import ACCENT, DPI, INK, LINE, MUTED, PAPER, SOFT, WARN, short
-from kws.evaluate.envelope import thinned
-from kws.evaluate.excerpt import Excerpt, Shot
+from kws.evaluate.drawing.canvas import ACCENT, DPI, INK, LINE, MUTED, PAPER, SOFT, WARN, short
+from kws.evaluate.drawing.envelope import thinned
+from kws.evaluate.drawing.excerpt import Excerpt, Shot
 from kws.evaluate.match import TOLERANCE_S, Word
 
 ROW, WAVE, STRIP, NAMES, GAP = 0.34, 0.8, 0.1, 0.2, 0.13

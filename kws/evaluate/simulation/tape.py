@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kws.errors import AudioError
-from kws.evaluate.reading import stream
+from kws.evaluate.corpus.reading import stream
 from kws.flow import Samples
 
 FADE_S = 0.01

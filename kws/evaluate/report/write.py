@@ -10,9 +10,9 @@ from string import Template
 import msgspec
 
 from kws.errors import ConfigError
-from kws.evaluate import sections
-from kws.evaluate.excerpt import Excerpt
-from kws.evaluate.page import between, facts, hours, milliseconds, percent, safe, table
+from kws.evaluate.drawing.excerpt import Excerpt
+from kws.evaluate.report import sections
+from kws.evaluate.report.page import between, facts, hours, milliseconds, percent, safe, table
 from kws.evaluate.results import Clips, Point, Streams, Wrong
 
 

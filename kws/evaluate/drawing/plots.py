@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kws.card import Rate
-from kws.evaluate.canvas import (
+from kws.evaluate.drawing.canvas import (
     ACCENT,
     INK,
     LINE,
@@ -20,7 +20,7 @@ from kws.evaluate.canvas import (
     canvas,
     short,
 )
-from kws.evaluate.page import hours
+from kws.evaluate.report.page import hours
 from kws.evaluate.results import Clips, Share, Step, Streams
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kws.errors import ConfigError, DataError
-from kws.evaluate import speech_commands
+from kws.evaluate.corpus import speech_commands
+from kws.evaluate.corpus.reading import LongRecording, recordings_of
+from kws.evaluate.corpus.speech_commands import ARCHIVE_CLIPS, NOISE, WORDS
 from kws.evaluate.protocols import COMMANDS, SILENCE, UNKNOWN, v2_12
-from kws.evaluate.reading import LongRecording, recordings_of
-from kws.evaluate.speech_commands import ARCHIVE_CLIPS, NOISE, WORDS
 from kws.flow import Samples
 from kws.session import Model
 

@@ -6,10 +6,11 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from kws.evaluate import plots
-from kws.evaluate.excerpt import Excerpt
-from kws.evaluate.moments import BESIDE_S, sound
-from kws.evaluate.page import (
+from kws.evaluate.drawing import plots
+from kws.evaluate.drawing.excerpt import Excerpt
+from kws.evaluate.drawing.spotting import spotting
+from kws.evaluate.report.moments import BESIDE_S, sound
+from kws.evaluate.report.page import (
     between,
     details,
     figure,
@@ -23,7 +24,6 @@ from kws.evaluate.page import (
     words,
 )
 from kws.evaluate.results import Clips, Keyword, Point, Share, Streams, Wrong
-from kws.evaluate.spotting import spotting
 
 MOST = 20
 """So many misses, and so many false alarms, are shown at most."""

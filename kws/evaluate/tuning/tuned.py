@@ -15,8 +15,8 @@ import numpy as np
 
 from kws.card import Card, Rate, Strict
 from kws.evaluate import results
-from kws.evaluate.ear import Ear, Stretch, Utterance
-from kws.evaluate.tune import LEAST, Peaks, Start, choose
+from kws.evaluate.tuning.ear import Ear, Stretch, Utterance
+from kws.evaluate.tuning.tune import LEAST, Peaks, Start, choose
 
 FOLDS = 10
 """Utterances and room are left out in so many parts; ten utterances or fewer, one by one."""

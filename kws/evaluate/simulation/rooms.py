@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws.errors import DataError
-from kws.evaluate.reading import read, recordings_of
+from kws.evaluate.corpus.reading import read, recordings_of
 from kws.flow import Samples
 
 ONSET_DB = 20.0

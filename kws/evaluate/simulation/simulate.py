@@ -10,15 +10,16 @@ import msgspec
 import numpy as np
 
 from kws.errors import AudioError, ConfigError, DataError
-from kws.evaluate import speech_commands, truthfile
-from kws.evaluate.clipset import canonical
+from kws.evaluate import truthfile
+from kws.evaluate.corpus import speech_commands
+from kws.evaluate.corpus.clipset import canonical
+from kws.evaluate.corpus.reading import read, recordings_of
+from kws.evaluate.corpus.speech_commands import NOISE, Clip
 from kws.evaluate.match import Word
 from kws.evaluate.protocols import SILENCE
-from kws.evaluate.reading import read, recordings_of
-from kws.evaluate.rooms import Response, read_rooms
-from kws.evaluate.speech_commands import NOISE, Clip
-from kws.evaluate.standard import FLOOR_DB, SNR_DB, gaps, standard
-from kws.evaluate.tape import Tape
+from kws.evaluate.simulation.rooms import Response, read_rooms
+from kws.evaluate.simulation.standard import FLOOR_DB, SNR_DB, gaps, standard
+from kws.evaluate.simulation.tape import Tape
 from kws.evaluate.truth import word_bounds
 from kws.evaluate.truthfile import Truth
 from kws.flow import Samples

@@ -9,11 +9,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from kws.errors import AudioError, DataError
-from kws.evaluate import speech_commands
-from kws.evaluate.ear import Ear, Stretch, Utterance
+from kws.evaluate.corpus import speech_commands
 from kws.evaluate.hearing import audio_files
 from kws.evaluate.match import Word
-from kws.evaluate.tune import LEAST
+from kws.evaluate.tuning.ear import Ear, Stretch, Utterance
+from kws.evaluate.tuning.tune import LEAST
 from kws.sources.file import AudioFile
 from kws.terminal.progress import progress
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kws import card, decide
 from kws.errors import AudioError
-from kws.evaluate.envelope import LAST, Envelope
+from kws.evaluate.drawing.envelope import LAST, Envelope
 from kws.flow import Block, Detection, Event, GateChanged, KeywordStuck, Samples, Scores
 from kws.resample import Channel, Resampler
 from kws.sources.file import AudioFile

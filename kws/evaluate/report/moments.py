@@ -9,7 +9,7 @@ import numpy as np
 
 from kws import card
 from kws.errors import AudioError
-from kws.evaluate.excerpt import Excerpt, hear
+from kws.evaluate.drawing.excerpt import Excerpt, hear
 from kws.evaluate.results import Wrong
 from kws.flow import Block
 from kws.resample import Channel, Resampler

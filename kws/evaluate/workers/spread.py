@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from kws.errors import ConfigError, KwsError
-from kws.evaluate.kept import Kept
+from kws.evaluate.workers.kept import Kept
 
 AHEAD = 256
 """So many results may wait in memory for one that comes before them."""
@@ -82,11 +82,11 @@ def results(
         raise ConfigError("give either workers on this machine or a dask scheduler, not both")
     queue = _Queue(units, None if kept is None else Kept(kept, work), told or (lambda: None))
     if dask is not None:
-        from kws.evaluate.cluster import on_cluster
+        from kws.evaluate.workers.cluster import on_cluster
 
         outcomes = on_cluster(queue.take, partial(attempt, work, (KwsError,)), dask)
     elif workers > 1:
-        from kws.evaluate.processes import on_processes
+        from kws.evaluate.workers.processes import on_processes
 
         outcomes = on_processes(queue.take, partial(attempt, work, (KwsError, OSError)), workers)
     else:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kws.evaluate.canvas import MUTED, SOFT, Out, axes, canvas
-from kws.evaluate.excerpt import Excerpt, Shot
+from kws.evaluate.drawing.canvas import MUTED, SOFT, Out, axes, canvas
+from kws.evaluate.drawing.excerpt import Excerpt, Shot
 from kws.evaluate.match import Fired, Word, match
 from kws.evaluate.results import Wrong
 
@@ -65,7 +65,10 @@ def spotting(
     foot = BOTTOM + LINE_HIGH * len(note)
     rows = len(shown.tall) + bool(shown.low)
     with canvas(out, width, 1, kind=kind) as figure:
-        from kws.evaluate.strips import Strips, height  # once matplotlib is known to be there
+        from kws.evaluate.drawing.strips import (  # once matplotlib is known to be there
+            Strips,
+            height,
+        )
 
         tall = height(rows, 1 + bool(said), 1 + (awake is not None))
         whole = top + tall + foot

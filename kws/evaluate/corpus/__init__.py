@@ -1,0 +1,1 @@
+"""Corpus: labelled clips in folders."""

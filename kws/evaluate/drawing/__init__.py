@@ -1,0 +1,1 @@
+"""Drawing: what was heard, and how well, as pictures."""

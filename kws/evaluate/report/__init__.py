@@ -1,0 +1,1 @@
+"""Report: an evaluation as one page."""

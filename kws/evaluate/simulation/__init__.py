@@ -1,0 +1,1 @@
+"""Simulation: streams made of clips, with the truth of where each word lies."""

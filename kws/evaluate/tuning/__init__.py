@@ -1,0 +1,1 @@
+"""Tuning: thresholds for one voice and one room."""

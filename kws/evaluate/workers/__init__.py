@@ -1,0 +1,1 @@
+"""Workers: scoring spread over processes or machines."""
