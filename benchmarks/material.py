@@ -85,7 +85,7 @@ def _rooms(folder: Path, split: str) -> None:
 
 
 def _write(path: Path, pieces: list[Pcm]) -> None:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, np.concatenate(pieces), RATE, subtype="PCM_16")
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -15,6 +16,8 @@ from kws.sources import microphone
 from kws.sources.file import AudioFile
 
 README = Path(__file__).parent.parent / "README.md"
+WORDS = Path(__file__).parent / "words"
+RATE = 16_000
 STUBS = {"arecord": "exec cat demo.wav", "jq": "exec cat"}
 """Programs that a reader may have and a test machine may not."""
 
@@ -27,9 +30,18 @@ def blocks(language):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A reader's folder, with the demo recording in it."""
+    """A reader's folder: the demo recording, words in label folders, what goes around them."""
     shutil.copy(demo.PATH, tmp_path / "demo.flac")
     soundfile.write(tmp_path / "demo.wav", *soundfile.read(demo.PATH, dtype="int16"))
+    for path in WORDS.glob("*/*.opus"):
+        (tmp_path / "words" / path.stem).mkdir(parents=True, exist_ok=True)
+        audio, rate = soundfile.read(path)
+        soundfile.write(tmp_path / "words" / path.stem / f"{path.parent.name}.wav", audio, rate)
+    rng = np.random.default_rng(1)
+    for name, seconds in {"speech": 30, "noise": 10, "rooms": 0.2}.items():
+        (tmp_path / name).mkdir()
+        audio = rng.normal(0, 0.01, round(seconds * RATE))
+        soundfile.write(tmp_path / name / "a.wav", audio, RATE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
