@@ -2,12 +2,13 @@
 # is enough.
 PYTHON := .venv/bin/python
 
-.PHONY: help run test bench model demo clean
+.PHONY: help run test bench peers model demo clean
 
 help:
 	@echo "make run     hear you (without a microphone: hear the demo recording)"
 	@echo "make test    lint, types, tests"
 	@echo "make bench   what spotting costs here, how well it hears -> benchmarks/*.json"
+	@echo "make peers   other spotters beside this one -> benchmarks/peers.json (an hour)"
 	@echo "make model   train the bundled model again (needs the recordings, 90 minutes)"
 	@echo "make demo    say the demo recording and the tests' words again, take the picture"
 	@echo "make clean   remove what the others made"
@@ -26,7 +27,12 @@ test:
 bench:
 	@.ci/setup test
 	$(PYTHON) -m benchmarks.cost
+	$(PYTHON) -m benchmarks.scale
 	$(PYTHON) -m benchmarks.accuracy
+
+peers:
+	@.ci/setup test
+	$(PYTHON) -m benchmarks.peers --work .peers --cost
 
 model:
 	@.ci/setup test

@@ -11,27 +11,25 @@ from export.voices import RATE, Samples, Voice, say
 
 PATH = Path(__file__).parent.parent / "kws" / "models" / "demo.flac"
 RMS, SLT, AWB = Voice("flite", "rms"), Voice("flite", "slt"), Voice("flite", "awb")
-KAL, ANN = Voice("flite", "kal16"), Voice("espeak-ng", "en-us")
-EVE, GUY = Voice("espeak-ng", "en-us+f3"), Voice("espeak-ng", "en-gb-x-rp")
+ANN, EVE = Voice("espeak-ng", "en-us"), Voice("espeak-ng", "en-us+f3")
 
 SCRIPT: list[tuple[Voice, str]] = [
-    (SLT, "alexa"),
-    (RMS, "yes"),
+    (RMS, "computer"),
+    (EVE, "yes"),
     (RMS, "no"),
     (AWB, "Nobody said this, a machine did."),
-    (ANN, "jarvis"),
+    (RMS, "jarvis"),
     (SLT, "down"),
-    (GUY, "left"),
+    (ANN, "left"),
     (ANN, "right"),
     (AWB, "And the weather is fine today."),
-    (RMS, "computer"),
     (EVE, "on"),
     (EVE, "off"),
     (RMS, "go"),
-    (KAL, "stop"),
+    (AWB, "stop"),
 ]
 """Who says what. One word alone is one of the bundled model's; sentences hold none of them. No
-voice here says an `up` that the model hears."""
+voice here says an `alexa` that the model hears, nor an `up` but by a hair's breadth."""
 
 PAUSE_S = 0.85
 LEVEL_DB = -23.0

@@ -22,7 +22,8 @@ from kws.errors import AudioError, ConfigError, ModelError
 from kws.evaluate.tracks import join, recordings, score, units
 from kws.evaluate.workers import cluster as cluster_
 from kws.evaluate.workers import spread as spreading
-from kws.evaluate.workers.spread import Failed, results, spread
+from kws.evaluate.workers.spread import results, spread
+from kws.evaluate.workers.task import Failed
 from kws.flow import Scores
 from kws.session import load
 from kws.sources.file import AudioFile

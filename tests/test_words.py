@@ -16,7 +16,14 @@ VOICES = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
 OTHERS = sorted({path.stem for path in FOLDER.glob("*/*.opus")} - set(KEYWORDS))
 
 MISSED = {
-    "yes": {"espeak-ng-en-us", "festival-kal_diphone", "flite-kal16"},
+    "yes": {
+        "espeak-ng-en-gb-x-rp",
+        "espeak-ng-en-us",
+        "festival-kal_diphone",
+        "flite-awb",
+        "flite-kal16",
+        "flite-slt",
+    },
     "no": {
         "espeak-ng-en-gb-x-rp",
         "espeak-ng-en-us",
@@ -25,14 +32,7 @@ MISSED = {
         "flite-awb",
         "flite-kal16",
     },
-    "up": {
-        "espeak-ng-en-gb-x-rp",
-        "festival-kal_diphone",
-        "flite-awb",
-        "flite-kal16",
-        "flite-rms",
-        "flite-slt",
-    },
+    "up": {"festival-kal_diphone", "flite-awb", "flite-kal16", "flite-rms", "flite-slt"},
     "down": {
         "espeak-ng-en-gb-x-rp",
         "espeak-ng-en-us",
@@ -42,32 +42,50 @@ MISSED = {
         "flite-kal16",
         "flite-rms",
     },
-    "left": {"espeak-ng-en-us+f3", "flite-awb", "flite-kal16", "flite-slt"},
-    "right": {"flite-awb", "flite-slt"},
-    "on": {"espeak-ng-en-us+f3", "festival-kal_diphone", "flite-kal16", "flite-rms", "flite-slt"},
-    "off": {"flite-rms", "flite-slt"},
+    "left": {"festival-kal_diphone", "flite-awb", "flite-kal16", "flite-rms", "flite-slt"},
+    "right": {"espeak-ng-en-us+f3", "flite-awb", "flite-kal16", "flite-rms", "flite-slt"},
+    "on": {"festival-kal_diphone", "flite-awb", "flite-kal16", "flite-rms", "flite-slt"},
+    "off": {
+        "espeak-ng-en-gb-x-rp",
+        "espeak-ng-en-us",
+        "flite-awb",
+        "flite-kal16",
+        "flite-rms",
+        "flite-slt",
+    },
     "stop": {
         "espeak-ng-en-gb-x-rp",
+        "espeak-ng-en-us+f3",
         "festival-kal_diphone",
         "flite-kal16",
         "flite-rms",
         "flite-slt",
     },
-    "go": {"espeak-ng-en-gb-x-rp", "flite-slt"},
-    "computer": {"espeak-ng-en-gb-x-rp", "festival-kal_diphone", "flite-kal16", "flite-slt"},
+    "go": {
+        "espeak-ng-en-gb-x-rp",
+        "espeak-ng-en-us+f3",
+        "festival-kal_diphone",
+        "flite-awb",
+        "flite-slt",
+    },
+    "computer": {"festival-kal_diphone", "flite-kal16", "flite-slt"},
     "jarvis": {
         "espeak-ng-en-us+f3",
         "festival-kal_diphone",
         "flite-awb",
         "flite-kal16",
         "flite-rms",
+        "flite-slt",
     },
     "alexa": {
+        "espeak-ng-en-gb-x-rp",
         "espeak-ng-en-us",
         "espeak-ng-en-us+f3",
         "festival-kal_diphone",
         "flite-awb",
         "flite-kal16",
+        "flite-rms",
+        "flite-slt",
     },
 }
 """The synthesised voices, by keyword, that the bundled model is known to be deaf to, or hears by
@@ -77,7 +95,9 @@ TAKEN_FOR = {}
 """Other words, by (voice, word), that the bundled model is known to hear instead."""
 
 SPEAKERS = 10
-HEARD = dict.fromkeys(KEYWORDS, 10) | {"no": 3, "up": 8, "left": 7, "on": 8, "off": 7}
+HEARD = dict.fromkeys(KEYWORDS, 10) | {
+    "yes": 8, "no": 3, "up": 8, "left": 8, "on": 8, "off": 4, "go": 8,
+}  # fmt: skip
 """Of the validation split's first ten speakers of each keyword, how many are surely heard."""
 
 
@@ -119,7 +139,7 @@ def test_a_machine_that_says_a_keyword_is_heard_once(model, keyword):
         if event != known[voice] and not (voice in deaf_to and event == [])
     }
     assert not wrong
-    assert len(deaf_to) < len(VOICES)
+    assert len(deaf_to) < len(VOICES) or keyword == "alexa"  # people are heard: see below
 
 
 @pytest.mark.parametrize("word", OTHERS)

@@ -17,7 +17,8 @@ from kws.evaluate.corpus.clipset import ClipSet, find
 from kws.evaluate.corpus.reading import read
 from kws.evaluate.extras import need
 from kws.evaluate.tracks import sha
-from kws.evaluate.workers.spread import Failed, spread
+from kws.evaluate.workers.spread import spread
+from kws.evaluate.workers.task import Failed
 from kws.flow import Samples
 from kws.session import BUNDLED, Model, load
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kws.errors import AudioError
+from kws.evaluate.recording import Recording
 from kws.evaluate.replay import Replay
-from kws.evaluate.streams import Recording
 from kws.evaluate.tracks import Track, Unit, join, recordings, score, silence, units
-from kws.evaluate.workers.spread import Failed, results
+from kws.evaluate.workers.spread import results
+from kws.evaluate.workers.task import Failed
 from kws.resample import Channel
 from kws.session import Model
 from kws.terminal.progress import progress

@@ -13,7 +13,8 @@ from kws.evaluate import clips, results, search
 from kws.evaluate.cardfile import with_thresholds, write_card
 from kws.evaluate.corpus import clipset
 from kws.evaluate.hearing import Hearing, audio_files
-from kws.evaluate.streams import Recording, Streams
+from kws.evaluate.recording import Recording
+from kws.evaluate.streams import Streams
 from kws.session import Model
 from kws.terminal.progress import progress
 

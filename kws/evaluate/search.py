@@ -19,7 +19,7 @@ SPREAD = 4
 """Misses are averaged over so many steps of the grid on either side."""
 
 Table = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Expected misses and false alarms at each threshold of GRID."""
+"""Expected share of misses, and false alarms, at each threshold of GRID."""
 
 
 def logit(share: float) -> float:
@@ -46,6 +46,7 @@ def thresholds(
     `hours` of audio without keywords. Misses and false alarms are tabled over thresholds; then
     one price of a false alarm is sought, the same for every keyword (the slope that their
     trade-offs share), at which, each choosing its cheapest threshold, all stay within the rate.
+    A miss counts as a share of its keyword's utterances: a word of few recordings is no cheaper.
     Raises DataError: hours too few to speak of such a rate; a keyword that was never said.
     """
     if per_hour * hours < 1:
@@ -67,9 +68,9 @@ def expected_alarms(alarms: NDArray[np.float64], threshold: float) -> float:
 
 
 def _misses(peaks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the misses expected at each threshold: counted, and averaged over its neighbours."""
+    """Return the share missed at each threshold: counted, and averaged over its neighbours."""
     counted = np.searchsorted(np.sort(peaks), GRID, side="left").astype(np.float64)
-    padded = np.pad(counted, SPREAD, mode="edge")
+    padded = np.pad(counted / len(peaks), SPREAD, mode="edge")
     return np.convolve(padded, np.full(2 * SPREAD + 1, 1 / (2 * SPREAD + 1)), mode="valid")
 
 

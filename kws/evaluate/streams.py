@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,8 @@ from kws.errors import DataError
 from kws.evaluate import peaks, results
 from kws.evaluate.again import Again, Hops
 from kws.evaluate.match import Fired, Matches, match
-from kws.evaluate.replay import Heard
+from kws.evaluate.recording import Recording
 from kws.evaluate.search import moved, rates_in
-from kws.evaluate.tracks import Track
 from kws.evaluate.truthfile import Truth
 from kws.evaluate.worst import worst_alarms, worst_missed
 from kws.flow import Detection
@@ -28,25 +26,6 @@ LOWEST, HIGHEST, FINE, COARSE = -2.0, 6.0, 0.1, 0.5
 """Steps in log-odds: the curve goes by coarse ones, a rate is met to a fine one."""
 APART_S = 0.2
 """Truth and audio may differ so much in length."""
-
-
-@dataclass(frozen=True)
-class Recording:
-    """A recording as it was heard. tracks: with nothing withheld, one for each model."""
-
-    name: str
-    tracks: Sequence[Track]
-    heard: Heard
-
-    @property
-    def hours(self) -> float:
-        """How long it lasts."""
-        return self.heard.seconds / 3600
-
-    @property
-    def detections(self) -> list[Detection]:
-        """What fired, at the thresholds that it was heard with."""
-        return [event for event in self.heard.events if isinstance(event, Detection)]
 
 
 class Streams:
@@ -170,6 +149,8 @@ class Streams:
     def result(self, *, failed: Mapping[str, str]) -> results.Streams:
         """Return everything. failed: what could not be read, and why."""
         missed = match([_fired(each) for each in self.stream.detections], self.words).missed
+        names = {word.label for word in missed}
+        scores = {name: self.score(self.stream, name) for name in names}
         return results.Streams(
             model=", ".join(each.card.name or each.path.stem for each in self._models),
             audio=self.stream.name,
@@ -178,7 +159,7 @@ class Streams:
             shipped=self.point(self.levels),
             points=self.points(),
             curve=self.curve(),
-            missed=worst_missed(self, missed),
+            missed=worst_missed(self.stream.name, missed, self.levels, scores),
             false_alarms=worst_alarms(self.negatives),
             failed=dict(failed),
         )

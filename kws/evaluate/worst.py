@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kws.evaluate import peaks
 from kws.evaluate.match import Word
+from kws.evaluate.recording import Recording
 from kws.evaluate.results import Wrong
 from kws.evaluate.search import logit
 
-if TYPE_CHECKING:
-    from kws.evaluate.streams import Recording, Streams
 
+def worst_missed(
+    audio: str,
+    missed: Sequence[Word],
+    levels: Mapping[str, float],
+    scores: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float64]]],
+) -> list[Wrong]:
+    """Return missed words, the one that stayed furthest under its threshold first.
 
-def worst_missed(streams: Streams, missed: Sequence[Word]) -> list[Wrong]:
-    """Return missed words, the one that stayed furthest under its threshold first."""
-    scores = {name: streams.score(streams.stream, name) for name in {w.label for w in missed}}
+    audio: the recording's name. levels: thresholds. scores: by keyword, the smoothed score
+    [hops] and where the hops end, in seconds.
+    """
     found = [
         Wrong(
             word.label,
-            streams.stream.name,
+            audio,
             round(word.start_s, 3),
             round(word.end_s, 3),
             round(float(peaks.word_peaks(*scores[word.label], [word], word.label)[0]), 4),
-            round(streams.levels[word.label], 4),
+            round(levels[word.label], 4),
         )
         for word in missed
     ]

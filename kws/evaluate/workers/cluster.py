@@ -12,7 +12,7 @@ from typing import Any, Generic
 
 from kws.errors import ConfigError
 from kws.evaluate.extras import need
-from kws.evaluate.workers.spread import Failed, R, Task, U, one_line
+from kws.evaluate.workers.task import Failed, R, Task, U, one_line
 
 CONNECT_S = 5.0
 """A scheduler answers within so many seconds, or it is not there."""

@@ -14,7 +14,7 @@ from multiprocessing import get_context, parent_process
 from typing import Generic
 
 from kws.errors import ConfigError
-from kws.evaluate.workers.spread import Failed, R, Task, U
+from kws.evaluate.workers.task import Failed, R, Task, U
 
 DEATHS = 3
 """A unit whose process died so often is given up."""

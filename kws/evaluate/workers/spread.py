@@ -4,40 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Generic
 
 from kws.errors import ConfigError, KwsError
 from kws.evaluate.workers.kept import Kept
+from kws.evaluate.workers.task import Failed, R, Task, U, attempt
 
 AHEAD = 256
 """So many results may wait in memory for one that comes before them."""
-
-
-class Keyed(Protocol):
-    """What can be worked on: something that can be pickled, and its name among all others."""
-
-    @property
-    def key(self) -> str:
-        """A file name's worth of letters and digits."""
-
-
-U = TypeVar("U", bound=Keyed)
-R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Failed(Generic[U]):
-    """A unit without a result, and why: one line."""
-
-    unit: U
-    reason: str
-
-
-Task: TypeAlias = tuple[int, U]
-"""A unit and its number."""
 
 
 def spread(
@@ -96,21 +72,6 @@ def results(
             queue.put(task, outcome)
             yield from queue.ready()
     yield from queue.ready()
-
-
-def attempt(
-    work: Callable[[U], R], expected: tuple[type[Exception], ...], unit: U
-) -> R | Failed[U]:
-    """Do the work; return Failed where it raises what is expected."""
-    try:
-        return work(unit)
-    except expected as error:
-        return Failed(unit, one_line(error))
-
-
-def one_line(error: BaseException) -> str:
-    """Return what an error says, its name where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 class _Held(Generic[R]):
