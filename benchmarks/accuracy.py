@@ -34,8 +34,8 @@ SIMULATED = {
     "wake": f"--clips wake_words {FOR_STANDARD}",
 }
 MEASURED = {
-    "v2_12_style": "--clips words --noise noise",
-    "v0.02_clips": "--clips newer",
+    "v2_12_style": "--clips words --protocol v2-12-style --noise noise",
+    "v0.02_clips": "--clips newer --protocol labels",
     "clean, all 13": "--stream clean.flac --truth clean.json --negatives speech",
     "standard, commands": "--stream commands.flac --truth commands.json --negatives speech "
     f"--keywords {','.join(COMMANDS)}",

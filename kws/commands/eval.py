@@ -13,10 +13,10 @@ from kws.errors import ConfigError
 from kws.evaluate import measurement
 from kws.evaluate.extras import need
 from kws.evaluate.hearing import Hearing
-from kws.evaluate.outcome import Outcome
 from kws.evaluate.streams import Streams
 from kws.terminal import options
 from kws.terminal.lines import print_json
+from kws.terminal.outcome import Outcome
 
 
 def eval(  # noqa: A001 - the command's name
