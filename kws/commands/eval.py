@@ -5,18 +5,16 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kws.errors import ConfigError
-from kws.evaluate import measurement
-from kws.evaluate.extras import need
-from kws.evaluate.hearing import Hearing
-from kws.evaluate.streams import Streams
 from kws.terminal import options
-from kws.terminal.lines import print_json
-from kws.terminal.outcome import Outcome
+
+if TYPE_CHECKING:
+    from kws.evaluate.hearing import Hearing
+    from kws.terminal.outcome import Outcome
 
 
 def eval(  # noqa: A001 - the command's name
@@ -111,6 +109,9 @@ def eval(  # noqa: A001 - the command's name
     if clips is None and stream is None:
         raise ConfigError("nothing to measure: give --clips DIR, or --stream AUDIO --truth T.json")
     _check(report, plot)
+    from kws.evaluate import measurement
+    from kws.terminal.outcome import Outcome
+
     said = options.read(
         model, keywords=keywords, threshold=threshold, false_alarms=false_alarms, wake=None,
         channel=channel, gate=gate, overrides=overrides,
@@ -154,6 +155,8 @@ class Asked:
 
 def _check(*outputs: Path | None) -> None:
     """Raise ConfigError for what can't be written, before anything slow is begun."""
+    from kws.evaluate.extras import need
+
     for output in outputs:
         if output is not None and not output.parent.is_dir():
             raise ConfigError(f"{output}: there is no folder {output.parent}")
@@ -163,6 +166,7 @@ def _check(*outputs: Path | None) -> None:
 
 def _simulate(out: Path, clips: Path | None, as_json: bool, **recipe: Any) -> None:
     from kws.evaluate.simulation import simulate
+    from kws.terminal.lines import print_json
 
     if clips is None:
         raise ConfigError("a stream of which clips? give --clips DIR")
@@ -176,11 +180,14 @@ def _simulate(out: Path, clips: Path | None, as_json: bool, **recipe: Any) -> No
 
 def _stream(found: Outcome, hearing: Hearing, stream: Path, asked: Asked) -> None:
     """Measure a stream; choose thresholds if that is asked for."""
-    from kws.evaluate import tensorflow
+    from kws.evaluate import measurement, tensorflow
+    from kws.evaluate.streams import Streams
     from kws.evaluate.truthfile import read_truth
 
     truth_path = asked.truth or stream
     truth = None if asked.tensorflow and truth_path.suffix != ".json" else read_truth(truth_path)
+    if truth is not None:
+        measurement.check(truth, stream, hearing.settings.levels)  # before hours are scored
     measured, failed = measurement.recordings(hearing, stream, asked.negatives)
     for path, reason in failed.items():
         _say(f"{path}: {reason}")

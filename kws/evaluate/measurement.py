@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from kws.errors import ConfigError, DataError
-from kws.evaluate import clips, results, search
+from kws.evaluate import clips, results, search, streams
 from kws.evaluate.cardfile import with_thresholds, write_card
 from kws.evaluate.corpus import clipset
 from kws.evaluate.hearing import Hearing, audio_files
 from kws.evaluate.recording import Recording
 from kws.evaluate.streams import Streams
+from kws.evaluate.truthfile import Truth
 from kws.session import Model
+from kws.sources.file import AudioFile
 from kws.terminal.progress import progress
 
 
@@ -47,6 +50,14 @@ def of_clips(
         )
 
 
+def check(truth: Truth, stream: Path, levels: Mapping[str, float]) -> None:
+    """Raise DataError where a truth file is not that of a recording; AudioError: no recording."""
+    with closing(AudioFile(stream)) as source:
+        # What is coded with loss only guesses its length.
+        seconds = source.length / source.rate if source.exact else truth.seconds
+        streams.check(truth, str(stream), seconds, levels)
+
+
 def recordings(
     hearing: Hearing, stream: Path, negatives: Sequence[Path]
 ) -> tuple[list[Recording], dict[str, str]]:
@@ -69,14 +80,14 @@ def recordings(
     return heard, failed
 
 
-def choose(streams: Streams, per_hour: float) -> Chosen:
+def choose(found: Streams, per_hour: float) -> Chosen:
     """Return thresholds for so many false alarms an hour, all keywords together.
 
     Raises DataError: the hours can't support that rate, a keyword was never said.
     """
-    said, alarms = streams.peaks()
-    levels = search.thresholds(said, alarms, hours=streams.hours, per_hour=per_hour)
-    return Chosen(per_hour, levels, streams.point(levels, wanted=per_hour))
+    said, alarms = found.peaks()
+    levels = search.thresholds(said, alarms, hours=found.hours, per_hour=per_hour)
+    return Chosen(per_hour, levels, found.point(levels, wanted=per_hour))
 
 
 def keep(chosen: Chosen, models: Sequence[Model], out: Path | None, *, write: bool) -> None:

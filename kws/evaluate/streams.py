@@ -43,18 +43,9 @@ class Streams:
         truth: Truth,
         negatives: Sequence[Recording],
     ) -> None:
-        if abs(truth.seconds - stream.heard.seconds) > APART_S:
-            raise DataError(
-                f"{stream.name}: lasts {stream.heard.seconds:.2f} s, its truth file speaks of "
-                f"{truth.seconds:.2f} s; give the truth that was written with it"
-            )
         self.levels = dict(settings.levels)
+        check(truth, stream.name, stream.heard.seconds, self.levels)
         self.words = truth.of(list(self.levels))
-        if not self.words:
-            said = ", ".join(sorted({word.label for word in truth.words})) or "nothing"
-            raise DataError(
-                f"{stream.name}: its truth holds none of {', '.join(self.levels)} (it holds {said})"
-            )
         self._models, self.stream, self.negatives = models, stream, negatives
         self.hours = sum(recording.hours for recording in negatives)
         self._again = Again([model.card for model in models], settings.rules, settings.roles)
@@ -184,6 +175,18 @@ class Streams:
             every = [peaks.alarm_peaks(*self.score(each, name)) for each in self.negatives]
             alarms[name] = np.concatenate(every) if every else np.zeros(0)
         return said, alarms
+
+
+def check(truth: Truth, name: str, seconds: float, levels: Mapping[str, float]) -> None:
+    """Raise DataError where a truth is not that of a recording, or holds no armed keyword."""
+    if abs(truth.seconds - seconds) > APART_S:
+        raise DataError(
+            f"{name}: lasts {seconds:.2f} s, its truth file speaks of {truth.seconds:.2f} s; give "
+            "the truth that was written with it"
+        )
+    if not truth.of(list(levels)):
+        said = ", ".join(sorted({word.label for word in truth.words})) or "nothing"
+        raise DataError(f"{name}: its truth holds none of {', '.join(levels)} (it holds {said})")
 
 
 def _delays(delays: Sequence[float]) -> tuple[float | None, float | None]:
