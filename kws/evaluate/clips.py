@@ -6,21 +6,20 @@ import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import kws
 from kws.classifiers import classify_clip
-from kws.errors import DataError, ModelError
+from kws.errors import DataError
 from kws.evaluate import results
 from kws.evaluate.corpus.clipset import ClipSet, find
 from kws.evaluate.corpus.reading import read
 from kws.evaluate.extras import need
-from kws.evaluate.tracks import sha
+from kws.evaluate.tracks import opened, sha
 from kws.evaluate.workers.spread import spread
 from kws.evaluate.workers.task import Failed
 from kws.flow import Samples
-from kws.session import BUNDLED, Model, load
+from kws.session import BUNDLED, Model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,19 +52,10 @@ def score(unit: Unit) -> str:
 
     Raises AudioError: it can't be read. ModelError: the model can't, or is another one here.
     """
-    model = _model(unit.model, unit.model_sha)
+    model = opened(unit.model, unit.model_sha)
     audio = unit.audio
     samples = read(audio, model.card.sample_rate) if isinstance(audio, Path) else audio
     return model.labels[int(classify_clip(model, samples).argmax())]
-
-
-@lru_cache(maxsize=8)
-def _model(path: str, wanted: str) -> Model:
-    """Open a model, once in each process."""
-    model = load(path or None)
-    if sha(model.path) != wanted:
-        raise ModelError(f"{model.path}: is not the same file everywhere; copy it to every worker")
-    return model
 
 
 def evaluate(

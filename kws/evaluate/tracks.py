@@ -176,8 +176,11 @@ def _sha(path: Path, size: int, changed_ns: int) -> str:
 
 
 @lru_cache(maxsize=8)
-def _model(path: str, wanted: str) -> Model:
-    """Open a model, once in each process; raise ModelError where it is another one here."""
+def opened(path: str, wanted: str) -> Model:
+    """Open a model, once in each process; an empty path is the bundled one.
+
+    Raises ModelError: it can't be loaded, or its SHA-256 is not the one that is wanted.
+    """
     file = Path(path) if path else BUNDLED
     model = load(file)
     if sha(file) != wanted:
@@ -191,7 +194,7 @@ def score(unit: Unit) -> Track:
     A segment is begun a window early: nothing before that reaches its scores. Raises
     AudioError and ModelError.
     """
-    model = _model(unit.model, unit.model_sha)
+    model = opened(unit.model, unit.model_sha)
     card = model.card
     first = unit.first * card.hop
     early = max(0, first - -(-card.window // card.hop) * card.hop)
