@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import kws
 from export.training import recordings
+from export.training.calibrate import float_audio
 from export.training.recordings import RATE
 from export.training.vocabulary import BACKGROUND
 from kws.classifiers import clip_hops
@@ -59,11 +60,6 @@ def _clips(split: str) -> list[tuple[str, Samples]]:
     words: dict[str, list[Samples]] = defaultdict(list)
     rows = recordings.table("speech_commands", split)
     for row, pcm in zip(rows, recordings.load(rows), strict=True):
-        words[row.label].append(_float(pcm))
+        words[row.label].append(float_audio(pcm))
     noise = [row for row in recordings.table("noise", split) if row.label == "noise"]
-    return v2_12(words, [_float(pcm) for pcm in recordings.load(noise)], rate=RATE)
-
-
-def _float(pcm: recordings.Pcm) -> Samples:
-    audio: Samples = pcm.astype(np.float32) / np.float32(32768)
-    return audio
+    return v2_12(words, [float_audio(pcm) for pcm in recordings.load(noise)], rate=RATE)
