@@ -9,7 +9,7 @@ help:
 	@echo "make test    lint, types, tests"
 	@echo "make bench   what spotting costs here, how well it hears -> benchmarks/*.json"
 	@echo "make peers   other spotters beside this one -> benchmarks/peers.json (an hour)"
-	@echo "make model   train the bundled model again (needs the recordings, 90 minutes)"
+	@echo "make model   train the bundled model again (needs the recordings; up to 100 minutes)"
 	@echo "make demo    say the demo recording and the tests' words again, take the picture"
 	@echo "make clean   remove what the others made"
 
