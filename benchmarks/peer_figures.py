@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peer_streams import NEGATIVES, WORD, Streams
-from kws.card import Rate, Strict
+from kws.card import Rate
 from kws.evaluate.match import Fired, Word, match
 from kws.evaluate.peaks import APART_S, alarm_peaks
 from kws.evaluate.results import Share, rate, share
+from kws.origin import Strict
 
 RATES = (0.5, 1.0)
 LOWEST = 1e-4

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.peer_figures import MOST_PER_HOUR, RATES, Figures, Heard, Point, Step
-from kws.card import Strict
 from kws.evaluate.drawing.canvas import MUTED, axes, canvas
 from kws.evaluate.results import Share
+from kws.origin import Strict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

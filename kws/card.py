@@ -7,14 +7,11 @@ from typing import Literal
 import msgspec
 
 from kws.errors import CardError
+from kws.origin import Accuracy, Cost, Data, Parity, Quantization, Source, Strict
 
 VERSION = 1
 KEY = "kws.card"
 """Where the card lies in an ONNX file's metadata_props."""
-
-
-class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A part of the card: immutable, an unknown field is an error."""
 
 
 class Label(Strict, frozen=True):
@@ -67,58 +64,8 @@ class Gate(Strict, frozen=True):
     """Which gate the thresholds were calibrated with; `none` unless the labels are speech."""
 
     name: str = "none"
-    parameters: dict[str, int | float | str] = {}
+    parameters: dict[str, int | float | str] = msgspec.field(default_factory=dict)
     hangover_s: float = 0.5
-
-
-class Source(Strict, frozen=True):
-    """The checkpoint that the file was made from."""
-
-    name: str
-    sha256: str
-
-
-class Data(Strict, frozen=True):
-    """A corpus that the network was trained on."""
-
-    name: str
-    licence: str
-    by: str = ""
-
-
-class Quantization(Strict, frozen=True):
-    """How weights are stored, e.g. scheme `int8-storage`; what stayed in float."""
-
-    scheme: str
-    excluded: list[str] = []
-
-
-class Parity(Strict, frozen=True):
-    """How close the file is to its source, on `clips` recordings."""
-
-    clips: int
-    max_difference: float
-    top1_agreement: float
-    forced: bool = False
-
-
-class Accuracy(Strict, frozen=True):
-    """One figure with its interval, what it was measured on, and the command that gives it."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    count: int
-    corpus: str
-    command: str = ""
-
-
-class Cost(Strict, frozen=True):
-    """Milliseconds per call, one thread, on the CPU that exported the file."""
-
-    ms_per_call: float
-    cpu: str
 
 
 class SelfTest(Strict, frozen=True):
@@ -136,7 +83,11 @@ class Network(Strict, frozen=True):
 
 
 class Card(Strict, frozen=True):
-    """All that a model file says about itself. Lengths in samples at `sample_rate`."""
+    """All that a model file says about itself. Lengths in samples at `sample_rate`.
+
+    labels: none, where the model only gives embeddings. padded_to: what the graph itself pads
+    every call to, so that a shorter window costs no less.
+    """
 
     version: int
     kind: Literal["window", "stream"]
@@ -152,18 +103,19 @@ class Card(Strict, frozen=True):
     description: str = ""
     min_samples: int | None = None
     max_samples: int | None = None
+    padded_to: int | None = None
     latency: int = 0
-    thresholds: dict[str, Threshold] = {}
+    thresholds: dict[str, Threshold] = msgspec.field(default_factory=dict)
     decision: Decision = Decision()
     gate: Gate = Gate()
-    operating_points: list[OperatingPoint] = []
+    operating_points: list[OperatingPoint] = msgspec.field(default_factory=list)
     source: Source | None = None
-    data: list[Data] = []
+    data: list[Data] = msgspec.field(default_factory=list)
     licence: str = ""
-    languages: list[str] = []
+    languages: list[str] = msgspec.field(default_factory=list)
     quantization: Quantization | None = None
     parity: Parity | None = None
-    accuracy: list[Accuracy] = []
+    accuracy: list[Accuracy] = msgspec.field(default_factory=list)
     cost: Cost | None = None
     self_test: SelfTest | None = None
     gate_model: bytes | None = None
@@ -223,7 +175,6 @@ def _contradictions(card: Card) -> list[str]:
         "rate, window and hop must be positive": min(card.sample_rate, card.window, card.hop) < 1,
         "latency must not be negative": card.latency < 0,
         "hop is longer than window": card.hop > card.window,
-        "there are no labels": not names,
         "a label appears twice": len(set(names)) < len(names),
         f"thresholds name no keyword: {sorted(set(levels) - spotted)}": bool(set(levels) - spotted),
         "a threshold lies outside 0..1": any(not 0 <= level <= 1 for level in levels.values()),

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from kws.errors import AudioError
+from kws.errors import AudioError, ModelError
 from kws.flow import Block, Samples, Scores
 from kws.ring import Ring, cut
 from kws.session import Model, load
@@ -168,7 +168,7 @@ def clip_hops(model: Model, samples: Samples) -> Samples:
     return np.stack(near or [scores[-1].values])
 
 
-def _mean_over_pieces(model: Model, samples: Samples) -> Samples:
+def _mean_over_pieces(model: Model, samples: Samples, *, embedding: bool = False) -> Samples:
     card = model.card
     longest = card.max_samples or len(samples)
     shortest = min(card.min_samples or 1, longest)
@@ -176,7 +176,8 @@ def _mean_over_pieces(model: Model, samples: Samples) -> Samples:
     if len(pieces) > 1 and len(pieces[-1]) < longest // 2:
         pieces.pop()  # what is left over is heard only if it is half a piece or more
     pieces[-1] = np.pad(pieces[-1], (0, max(0, shortest - len(pieces[-1]))))
-    mean: Samples = np.mean([model.scores(piece) for piece in pieces], axis=0, dtype=np.float32)
+    run = model.embedding if embedding else model.scores
+    mean: Samples = np.mean([run(piece) for piece in pieces], axis=0, dtype=np.float32)
     return mean
 
 
@@ -190,17 +191,36 @@ def classify(
     model: None is the bundled one. top: how many pairs; None is all.
     Raises AudioError and ModelError.
     """
+    model = model if isinstance(model, Model) else load(model)
+    if not model.labels:
+        raise ModelError(f"{model.path}: names no labels, it gives embeddings only: --embedding")
+    scores = classify_clip(model, _read(path, model.card.sample_rate))
+    ranked = sorted(zip(model.labels, scores.tolist(), strict=True), key=lambda pair: -pair[1])
+    return ranked[:top]
+
+
+def embed(path: str | os.PathLike[str], model: Model) -> Samples:
+    """Return the embedding of an audio file, taken as one clip: float32 [d].
+
+    One longer than the model's `max_samples` is cut in pieces, whose mean counts.
+    Raises AudioError; ModelError: the model gives no embedding.
+    """
+    samples = _read(path, model.card.sample_rate)
+    if not len(samples):
+        raise AudioError(f"{path}: is empty")
+    return _mean_over_pieces(model, samples, embedding=True)
+
+
+def _read(path: str | os.PathLike[str], rate: int) -> Samples:
+    """Read a file at a model's rate: float32 [n], mono."""
     from kws.resample import Resampler
     from kws.sources.file import AudioFile
 
-    model = model if isinstance(model, Model) else load(model)
-    resampler = Resampler(model.card.sample_rate)
+    resampler = Resampler(rate)
     source = AudioFile(path)
     try:
         parts = [out.samples for block in source for out in resampler.process(block)]
     finally:
         source.close()
     parts += [out.samples for out in resampler.flush()]
-    scores = classify_clip(model, np.concatenate(parts) if parts else np.zeros(0, np.float32))
-    ranked = sorted(zip(model.labels, scores.tolist(), strict=True), key=lambda pair: -pair[1])
-    return ranked[:top]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)

@@ -43,7 +43,9 @@ class Model:
         self.card, self.path = card, path
         self._session = session
         self._states = [node for node in session.get_inputs() if node.name != "audio"]
-        self._outputs = ["scores", *(f"{node.name}.next" for node in self._states)]
+        self._outputs = ["scores"] if card.labels else ["embedding"]
+        self._outputs += [f"{node.name}.next" for node in self._states]
+        self._embeds = "embedding" in {node.name for node in session.get_outputs()}
         self.initial_state = self._after_silence()
 
     @classmethod
@@ -76,7 +78,8 @@ class Model:
 
         audio: float32 [batch, samples]; a stream model takes exactly `hop` samples.
         state: what the last call returned; None is silent history.
-        Returns scores float32 [batch, labels], and the state for the next call.
+        Returns scores float32 [batch, labels] (where the card names no labels: the embedding), and
+        the state for the next call.
         """
         if state is None:
             state = [_repeat(tensor, len(audio)) for tensor in self.initial_state]
@@ -90,6 +93,16 @@ class Model:
         """Score one clip, float32 [samples] at the card's rate, in one call of a window model."""
         scores: Samples = self.run(audio[np.newaxis])[0][0]
         return scores
+
+    def embedding(self, audio: Samples) -> Samples:
+        """Return what the network makes of one clip, float32 [samples], before naming it: [d].
+
+        Raises ModelError: this model has no embedding.
+        """
+        if not self._embeds:
+            raise ModelError(f"{self.path}: gives no embedding, only scores")
+        found: Samples = self._session.run(["embedding"], {"audio": audio[np.newaxis]})[0][0]
+        return found
 
     def _after_silence(self) -> State:
         """Return the state after `window` zeros."""
@@ -137,11 +150,12 @@ def _check(session: onnxruntime.InferenceSession, card: Card, file: Path) -> Non
     outputs = {node.name: node.shape for node in session.get_outputs()}
     states = {name for name in inputs if name.startswith("state.")}
     hop = inputs.get("audio", [None])[-1]
+    scored = "scores" if card.labels else "embedding"
     labels = outputs.get("scores", [None])[-1]
     stream = card.kind == "stream"
     wrong = {
         "the graph has no input `audio` [batch, samples]": len(inputs.get("audio", [])) != 2,
-        "the graph has no output `scores` [batch, labels]": len(outputs.get("scores", [])) != 2,
+        f"the graph has no output `{scored}` of two axes": len(outputs.get(scored, [])) != 2,
         f"unknown inputs {sorted(set(inputs) - states - {'audio'})}": bool(
             set(inputs) - states - {"audio"}
         ),

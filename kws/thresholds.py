@@ -14,6 +14,7 @@ import msgspec
 from kws import card
 from kws.card import Card
 from kws.errors import ConfigError
+from kws.origin import Strict
 
 Names: TypeAlias = str | Iterable[str]
 
@@ -21,7 +22,7 @@ DEFAULT = 0.5
 """Where a card has no threshold for a keyword."""
 
 
-class Overrides(card.Strict, frozen=True):
+class Overrides(Strict, frozen=True):
     """A small JSON file that replaces thresholds and decision parameters of a card."""
 
     thresholds: dict[str, float] = msgspec.field(default_factory=dict)
@@ -103,6 +104,11 @@ def find_roles(
     words are then off, unless named as keywords. Raises ConfigError for unknown names.
     """
     spotted = {label.name: label.role for one in cards for label in one.keywords}
+    if not spotted:
+        raise ConfigError(
+            "the model names no keyword to spot; `kws classify` takes it, "
+            "with --embedding where it gives embeddings only"
+        )
     waking = known(wake, spotted, "wake word") if wake is not None else []
     if keywords is not None:
         armed = known(keywords, spotted, "keyword")

@@ -45,7 +45,6 @@ def changed(**fields):
         ("no json", "not readable"),
         (changed(version=2, new="field"), "has version 2, this kws reads 1; upgrade kws"),
         (changed(colour="red"), "colour"),
-        (changed(labels=[]), "there are no labels"),
         (changed(hop=20_000), "hop is longer than window"),
         (changed(thresholds={"maybe": {"value": 0.5}}), "name no keyword: ['maybe']"),
         (changed(thresholds={"yes": {"value": 1.5}}), "outside 0..1"),

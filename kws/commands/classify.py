@@ -19,6 +19,9 @@ def classify(
     *,
     model: Annotated[str | None, typer.Option(metavar="FILE", help="A model file.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to tell.")] = 5,
+    embedding: Annotated[
+        bool, typer.Option("--embedding", help="Tell the network's embedding instead of labels.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Tell which word each recording is.
@@ -28,7 +31,10 @@ def classify(
     from kws.session import load
 
     loaded = load(model)
-    fine = [_classify(name, loaded, top, json=json) for name in audio]
+    fine = [
+        _embed(name, loaded, json=json) if embedding else _classify(name, loaded, top, json=json)
+        for name in audio
+    ]
     if not all(fine):
         raise typer.Exit(AudioError.exit_code)
 
@@ -49,4 +55,21 @@ def _classify(name: str, model: Model, top: int, *, json: bool) -> bool:
     else:
         words = "  ".join(f"{label} {score:.3f}" for label, score in ranked)
         print(f"{name}: {words}", flush=True)
+    return True
+
+
+def _embed(name: str, model: Model, *, json: bool) -> bool:
+    """Print a recording's embedding; return whether it could be read."""
+    from kws.classifiers import embed
+    from kws.terminal.lines import print_json
+
+    try:
+        values = [round(value, 6) for value in embed(name, model).tolist()]
+    except AudioError as error:
+        print(f"kws: {error}", file=sys.stderr)
+        return False
+    if json:
+        print_json({"audio": name, "embedding": values})
+    else:
+        print(f"{name}: {' '.join(f'{value:g}' for value in values)}", flush=True)
     return True

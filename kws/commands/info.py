@@ -10,7 +10,8 @@ import typer
 from kws.terminal import options
 
 if TYPE_CHECKING:
-    from kws.card import Accuracy, Card, Rate
+    from kws.card import Card, Rate
+    from kws.origin import Accuracy, Variant
     from kws.session import Model
 
 
@@ -51,6 +52,8 @@ def _facts(model: Model) -> Iterator[tuple[str, str]]:
     yield "kind", f"{card.kind} model of the {card.family} family, {card.activation} scores"
     yield "hears", _lengths(card)
     yield from _words(card)
+    if not card.labels:
+        yield "gives", "embeddings only: kws classify --embedding"
     yield "gate", f"{card.gate.name}, stays open for {card.gate.hangover_s:g} s"
     decision = card.decision
     times = (
@@ -70,14 +73,17 @@ def _facts(model: Model) -> Iterator[tuple[str, str]]:
 def _lengths(card: Card) -> str:
     rate = card.sample_rate
     ahead = f", looks {1000 * card.latency / rate:.0f} ms ahead" if card.latency else ""
+    padded = f", each padded to {card.padded_to / rate:g} s" if card.padded_to else ""
     return (
-        f"{rate} Hz, {card.window / rate:.2f} s at a time, "
+        f"{rate} Hz, {card.window / rate:.2f} s at a time{padded}, "
         f"every {1000 * card.hop / rate:.0f} ms{ahead}"
     )
 
 
 def _words(card: Card) -> Iterator[tuple[str, str]]:
     """Each keyword with its threshold, then the background labels in one."""
+    from kws.thresholds import DEFAULT
+
     for label in card.keywords:
         threshold = card.thresholds.get(label.name)
         role = "wake word" if label.role == "wake" else "keyword"
@@ -85,7 +91,7 @@ def _words(card: Card) -> Iterator[tuple[str, str]]:
         if label.phrase not in {None, label.name}:
             parts.append(f"said {label.phrase!r}")
         if threshold is None:
-            parts.append("no threshold")
+            parts.append(f"threshold {DEFAULT:.2f}, not calibrated")
         else:
             parts.append(f"threshold {threshold.value:.2f}")
             if threshold.false_alarms is not None:
@@ -110,9 +116,19 @@ def _figure(figure: Accuracy) -> str:
     )
 
 
+def _variant(variant: Variant) -> str:
+    right = (
+        ""
+        if variant.accuracy is None
+        else (f", {variant.accuracy:.1%} of {variant.labelled} clips right")
+    )
+    return f"{variant.bytes / 1e6:.1f} MB, {variant.ms:.2f} ms a window{right}"
+
+
 def _origin(card: Card) -> Iterator[tuple[str, str]]:
     if card.source is not None:
-        yield "made from", f"{card.source.name}, SHA-256 {card.source.sha256[:16]}"
+        by = f", by {card.source.way}" if card.source.way else ""
+        yield "made from", f"{card.source.name}, SHA-256 {card.source.sha256[:16]}{by}"
     for data in card.data:
         by = f", by {data.by}" if data.by else ""
         yield "trained on", f"{data.name}{by} ({data.licence})"
@@ -123,7 +139,9 @@ def _origin(card: Card) -> Iterator[tuple[str, str]]:
             f"at most {card.parity.max_difference:.2g} from its source on {card.parity.clips} "
             f"clips, same label on {card.parity.top1_agreement:.2%}"
         )
-        yield "parity", close
+        yield "parity", close + (", written nevertheless (--force)" if card.parity.forced else "")
+        for variant in card.parity.variants:
+            yield variant.name, _variant(variant)
     if card.cost is not None:
         yield "cost", f"{card.cost.ms_per_call:.3f} ms a call on {card.cost.cpu}"
     if card.languages:

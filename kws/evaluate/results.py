@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from kws.card import Rate, Strict
+from kws.card import Rate
 from kws.evaluate.intervals import poisson, wilson
+from kws.origin import Strict
 
 
 class Share(Strict, frozen=True):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from kws.card import Strict
 from kws.errors import DataError
 from kws.evaluate.match import Word
+from kws.origin import Strict
 
 VERSION = 1
 

@@ -13,10 +13,11 @@ from itertools import compress
 
 import numpy as np
 
-from kws.card import Card, Rate, Strict
+from kws.card import Card, Rate
 from kws.evaluate import results
 from kws.evaluate.tuning.ear import Ear, Stretch, Utterance
 from kws.evaluate.tuning.tune import LEAST, Peaks, Start, choose
+from kws.origin import Strict
 
 FOLDS = 10
 """Utterances and room are left out in so many parts; ten utterances or fewer, one by one."""
