@@ -42,8 +42,9 @@ demo:
 	@.ci/setup voices
 	$(PYTHON) -m export.demo
 	$(PYTHON) tests/words/say.py
+	$(PYTHON) -m export.clips
 	$(PYTHON) -m benchmarks.picture
 
 clean:
-	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-torch tests/node/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

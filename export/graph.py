@@ -19,34 +19,79 @@ from torch import Tensor, nn
 from export.frontends import logmel
 
 OPSET = 17
-"""With IR 8: the oldest onnxruntime that pyproject.toml allows loads it."""
+IR = 8
+"""The oldest onnxruntime that pyproject.toml allows loads these."""
+LIMIT = 1_900_000_000
+"""Bytes of weights up to which a graph is one file; protobuf ends at 2 GiB."""
 SMALL = 1024
 """Bytes up to which a constant stays float32."""
 
 
 def trace(
-    module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str], prefix: str = ""
+    module: nn.Module,
+    inputs: dict[str, Tensor],
+    outputs: Sequence[str],
+    prefix: str = "",
+    *,
+    dynamic: bool = False,
+    folder: Path | None = None,
 ) -> onnx.ModelProto:
     """Export `module` with a dynamic batch; initializers keep their state-dict names.
 
-    `prefix` is dropped from those names, so that they are the inner network's own.
+    prefix: is dropped from those names, so that they are the inner network's own. dynamic: the
+    inputs' second axis is free too. folder: where the weights of a network that is too large for
+    one file are left, for the graph to refer to.
     """
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+    batch = {0: "batch"}
+    axes = {**batch, 1: "samples"} if dynamic else batch
+    large = folder is not None and parameters(module) > LIMIT
+    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # tracing turns fixed sizes into constants: intended
-        path = Path(folder) / "traced.onnx"
+        path = (folder if folder and large else Path(temporary)) / "traced.onnx"
         torch.onnx.export(
             module.eval(),
             tuple(inputs.values()),
-            path,
+            str(path),  # what is over 2 GB goes beside a path that is a text
             input_names=list(inputs),
             output_names=list(outputs),
-            dynamic_axes={name: {0: "batch"} for name in [*inputs, *outputs]},
+            dynamic_axes={**dict.fromkeys(inputs, axes), **dict.fromkeys(outputs, batch)},
             opset_version=OPSET,
             dynamo=False,
         )
-        model = onnx.load(path)
+        model = onnx.load(path, load_external_data=not large)
     _rename(model, {i.name: i.name.removeprefix(prefix) for i in model.graph.initializer})
     return model
+
+
+def save(model: onnx.ModelProto, path: Path, properties: dict[str, str]) -> None:
+    """Save a graph with its metadata; what is too large for one file has its weights beside it."""
+    declare_once(model)
+    model.ir_version = IR
+    del model.metadata_props[:], model.graph.value_info[:]
+    helper.set_model_props(model, properties)
+    large = model.ByteSize() > LIMIT
+    onnx.save(model, path, save_as_external_data=large, location=f"{path.name}.data")
+
+
+def declare_once(model: onnx.ModelProto) -> None:
+    """Drop the sets of operators that are not used, or are named again since graphs were joined."""
+    used = {"", *(node.domain for node in model.graph.node)}
+    versions = {each.domain: each.version for each in model.opset_import if each.domain in used}
+    del model.opset_import[:]
+    model.opset_import.extend(helper.make_opsetid(*each) for each in versions.items())
+
+
+def saved_bytes(path: Path) -> int:
+    """Return what a saved graph takes on disk, with the weights that lie beside it."""
+    model = onnx.load(path, load_external_data=False)
+    told = [entry for i in model.graph.initializer for entry in i.external_data]
+    return path.stat().st_size + sum(int(entry.value) for entry in told if entry.key == "length")
+
+
+def parameters(module: nn.Module) -> int:
+    """Return how many bytes a module's weights take."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def store_int8(model: onnx.ModelProto) -> None:

@@ -1,4 +1,4 @@
-"""Verification: a model file against the network it was made from."""
+"""Stream models: a file's scores against its network's, at every hop."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from export.training.network import XVector
-from kws.card import Parity
 from kws.errors import ParityError
 from kws.flow import Samples
+from kws.origin import Parity
 from kws.session import Model
 
 DRIFT = 1e-3

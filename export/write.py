@@ -6,11 +6,18 @@ from pathlib import Path
 
 import onnx
 
+from export import graph
 from kws import card as cards
 from kws.card import Card
 from kws.errors import ExportError
 
-IR = 8
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Raise ExportError where `path` can't be written to."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ExportError(f"{path}: is no file name in an existing folder")
+    if path.exists() and not overwrite:
+        raise ExportError(f"{path}: exists; choose another name or say --overwrite")
 
 
 def write(model: onnx.ModelProto, card: Card, path: Path, *, overwrite: bool = False) -> None:
@@ -19,12 +26,11 @@ def write(model: onnx.ModelProto, card: Card, path: Path, *, overwrite: bool = F
     Raises ExportError: the target exists and may not be overwritten, the disk is full, the
     graph is malformed.
     """
-    if path.exists() and not overwrite:
-        raise ExportError(f"{path}: exists; choose another name or say --overwrite")
+    check_target(path, overwrite=overwrite)
     model = onnx.ModelProto.FromString(model.SerializeToString())
     del model.graph.value_info[:]
     del model.metadata_props[:]
-    model.ir_version = IR
+    model.ir_version = graph.IR
     model.producer_name, model.producer_version = "kws", card.producer
     model.metadata_props.add(key=cards.KEY, value=cards.encode(card))
     try:

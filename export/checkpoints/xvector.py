@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import onnx
@@ -10,16 +9,41 @@ import torch
 from torch import Tensor, nn
 
 from export import graph
+from export.checkpoint import Checkpoint
+from export.families import Asked, Original
 from export.frontends.logmel import OVERLAP
+from export.stream import window_scores
 from export.training.network import FIRST, KERNEL, STRIDE, Config, XVector, folded
+from export.training.vocabulary import LABELS
+from kws.errors import ExportError
+from kws.flow import Samples
 
+SOURCES = "a checkpoint of export.training (one .pt file)"
 FAMILY = "kws-xvector"
 BANDS = (60.0, 7600.0, 16_000)
 
 
-def read(checkpoint: Path) -> XVector:
+def matches(checkpoint: Checkpoint) -> bool:
+    """Whether it is a single file of weights."""
+    return checkpoint.path.is_file() and checkpoint.path.suffix == ".pt"
+
+
+def read(checkpoint: Checkpoint, asked: Asked) -> Original:
+    """Read the network as what is asked for, by default as a stream model. Raises ExportError."""
+    path = checkpoint.path
+    try:
+        state = torch.load(path, weights_only=True)
+        network, names = read_network(state), state.get("labels", LABELS)
+    except Exception as error:  # noqa: BLE001 - whatever a hostile file provokes
+        reason = " ".join(str(error).split())[:200]
+        raise ExportError(f"{path}: is no checkpoint of export.training ({reason})") from None
+    if len(names) != network.config.labels:
+        raise ExportError(f"{path}: {network.config.labels} scores, but {len(names)} labels")
+    return window(network, names) if asked.kind == "window" else stream(network, names)
+
+
+def read_network(state: dict[str, Any]) -> XVector:
     """Return the averaged network of a training checkpoint, batch norms folded away."""
-    state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
     network = XVector(Config(**state["config"]))
     average = {
         name.removeprefix("module."): value
@@ -30,19 +54,64 @@ def read(checkpoint: Path) -> XVector:
     return folded(network)
 
 
+def window(network: XVector, labels: list[str]) -> Original:
+    """Return the network as a window model: every call hears the whole receptive field."""
+    length = network.config.window
+
+    def reference(audio: Samples) -> Samples:
+        with torch.no_grad():
+            mels = network.features.fast(torch.from_numpy(audio)[None])
+            return network.logits(mels)[0, -1].softmax(0).numpy()
+
+    def finish(model: onnx.ModelProto) -> None:
+        graph.form_logmel(model, "front.", *BANDS)
+
+    network.features.as_initializers()
+    return Original(
+        FAMILY,
+        labels,
+        BANDS[-1],
+        length,
+        reference,
+        front=network.features,
+        network=Window(network),
+        outputs=("logits", "embedding"),
+        scheme="static",
+        min_samples=length,
+        max_samples=length,
+        finish=finish,
+    )
+
+
+def stream(network: XVector, labels: list[str]) -> Original:
+    """Return the network as a stream model: every call hears a hop, and keeps what it must."""
+    config = network.config
+    return Original(
+        FAMILY,
+        labels,
+        BANDS[-1],
+        config.window,
+        lambda audio: window_scores(network, audio)[-1],
+        graph=stream_graph(network, int8=False),
+        scheme="storage",
+        min_samples=config.hop_samples,
+        kind="stream",
+        hop=config.hop_samples,
+    )
+
+
 class Window(nn.Module):
-    """Audio [batch, window] -> probabilities [batch, labels]."""
+    """Log-mels of a window [batch, mels, frames] -> logits [batch, labels] and embedding."""
 
     def __init__(self, network: XVector) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, audio: Tensor) -> Tensor:
-        """Score the window's last hop."""
+    def forward(self, mels: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge the window's last hop."""
         network = self.network
-        means, moments = network.statistics(network.features(audio))
-        logits: Tensor = network.classify(network.embedding(network.merge(means, moments)))
-        return logits.softmax(1)
+        embedding = network.embedding(network.merge(*network.statistics(mels)))
+        return network.classify(embedding), embedding
 
 
 class Stream(nn.Module):
@@ -92,19 +161,8 @@ def stream_graph(network: XVector, *, int8: bool = True) -> onnx.ModelProto:
     network.features.as_initializers()
     inputs = {"audio": torch.zeros(1, network.config.hop_samples), **state}
     outputs = ["scores", *(f"{name}.next" for name in state)]
-    return _small(graph.trace(module, inputs, outputs, prefix="network."), int8)
-
-
-def window_graph(network: XVector, *, int8: bool = True) -> onnx.ModelProto:
-    """Return the window model's graph."""
-    network.features.as_initializers()
-    inputs = {"audio": torch.zeros(1, network.config.window)}
-    return _small(graph.trace(Window(network), inputs, ["scores"], prefix="network."), int8)
-
-
-def _small(model: onnx.ModelProto, int8: bool) -> onnx.ModelProto:
-    low, high, rate = BANDS
-    graph.form_logmel(model, "features.", low, high, rate)
+    model = graph.trace(module, inputs, outputs, prefix="network.")
+    graph.form_logmel(model, "features.", *BANDS)
     if int8:
         graph.store_int8(model)
     return model

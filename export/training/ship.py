@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import kws
-from export import verify
+from export import stream
 from export.checkpoints import xvector
 from export.training import calibrate, corpus, prior, recordings
 from export.training.calibrate import float_audio
@@ -23,6 +23,7 @@ from export.training.recordings import RATE
 from export.training.vocabulary import COMMANDS, KEYWORDS, LABELS, WAKE_WORDS
 from export.write import write
 from kws import card as cards
+from kws import origin
 from kws.card import Card, Label, Threshold
 from kws.errors import ParityError
 from kws.flow import Samples
@@ -51,7 +52,7 @@ DATA = [
 
 def ship(checkpoint: Path, recipe: dict[str, Any], out: Path, cache: Path) -> None:
     """Write the model file: int8 storage, parity proven, thresholds from calibration."""
-    network = xvector.read(checkpoint)
+    network = xvector.read_network(torch.load(checkpoint, weights_only=True))
     clips = _parity_clips()
     draft = _draft(network, checkpoint, cache)
     _set_prior(network, draft, cache)
@@ -60,7 +61,7 @@ def ship(checkpoint: Path, recipe: dict[str, Any], out: Path, cache: Path) -> No
     path = cache / "draft.onnx"
     write(graph, draft, path, overwrite=True)
     model = kws.load(path)
-    parity = verify.compare(model, network, clips, drift=STORAGE_DRIFT)
+    parity = stream.compare(model, network, clips, drift=STORAGE_DRIFT)
     settings = recipe["shipping"]
     points = _points(model, settings)
     print(f"{len(points)} operating points, parity {parity}")
@@ -69,7 +70,7 @@ def ship(checkpoint: Path, recipe: dict[str, Any], out: Path, cache: Path) -> No
         parity=parity,
         operating_points=points,
         thresholds=_thresholds(points, settings),
-        cost=cards.Cost(_ms_per_call(model), platform.processor() or platform.machine()),
+        cost=origin.Cost(_ms_per_call(model), platform.processor() or platform.machine()),
     )
     write(graph, card, out, overwrite=True)
     size = out.stat().st_size
@@ -111,13 +112,17 @@ def _draft(network: XVector, checkpoint: Path, cache: Path) -> Card:
         description="ten commands and three wake words, English",
         decision=cards.Decision(smoothing_s=0.16),
         gate=cards.Gate("webrtc", {"mode": 2}, hangover_s=0.6),
-        source=cards.Source("export.training", hashlib.sha256(checkpoint.read_bytes()).hexdigest()),
-        data=[cards.Data(name, licence, by) for name, licence, by in DATA],
+        source=origin.Source("export.training", _sha256(checkpoint)),
+        data=[origin.Data(name, licence, by) for name, licence, by in DATA],
         licence="Apache-2.0",
         languages=["en"],
-        quantization=cards.Quantization("int8-storage", ["features", "bias", "scale", "shift"]),
+        quantization=origin.Quantization("int8-storage", ["features", "bias", "scale", "shift"]),
         network=cards.Network(xvector.FAMILY, config.as_card()),
     )
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _median_lengths(cache: Path) -> dict[str, float]:
@@ -138,7 +143,7 @@ def _parity_clips() -> list[Samples]:
 def _verify_float(network: XVector, card: Card, clips: Sequence[Samples], cache: Path) -> None:
     path = cache / "float.onnx"
     write(xvector.stream_graph(network, int8=False), card, path, overwrite=True)
-    parity = verify.compare(kws.load(path), network, clips, drift=FLOAT_DRIFT)
+    parity = stream.compare(kws.load(path), network, clips, drift=FLOAT_DRIFT)
     if parity.top1_agreement < 1:
         raise ParityError(f"{path}: the float32 graph disagrees with torch: {parity}")
     print(f"float32 graph against torch: {parity.max_difference:.1e} on {parity.clips} clips")

@@ -167,6 +167,7 @@ class Trainer:
         state = {
             "recipe": _fingerprint(self.recipe),
             "config": self.config.as_card(),
+            "labels": LABELS,
             "epoch": self.epoch,
             "hardness": self.hardness.tolist(),
             **{

@@ -1,0 +1,1 @@
+"""Synthesised clips that ship with the exporter; `export.recordings` reads them."""

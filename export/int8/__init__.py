@@ -1,0 +1,1 @@
+"""int8: how weights become small, and whether they did."""

@@ -1,0 +1,1 @@
+"""SpeechBrain: reading its directories, without SpeechBrain."""
