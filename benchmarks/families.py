@@ -30,12 +30,33 @@ def main() -> None:
     """Export the families that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MAKERS))
-    names = parser.parse_args().names or list(MAKERS)
+    parser.add_argument("--table", action="store_true", help="only print what was measured")
+    asked = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name in names:
+    if asked.table:
+        print(table(results))
+        return
+    for name in asked.names or list(MAKERS):
         results[name] = measure(name)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
         print(f"{name}: {results[name]}", flush=True)
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return the results as a table in Markdown."""
+    rows = [
+        "| network | int8 file | a window of | source / float32 / int8 | drift | same label |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, found in results.items():
+        forms = found["variants"]
+        times = " / ".join(f"{form['ms']:.3g}" for form in forms)
+        megabytes = f"{forms[-1]['bytes'] / 1e6:.3g} of {forms[1]['bytes'] / 1e6:.3g} MB"
+        rows.append(
+            f"| {name} | {megabytes} | {found['window_s']:g} s | {times} ms | "
+            f"{found['max_difference']:.0e} | {found['top1_agreement']:.0%} |"
+        )
+    return "\n".join(rows)
 
 
 def measure(name: str) -> dict[str, Any]:

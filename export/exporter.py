@@ -38,7 +38,7 @@ class Options:
 
     quantize: how weights are kept. via: which exporter; None is optimum where it can.
     calibration: a folder of recordings to quantize and compare with, in label folders or not; None
-    is the synthesised ones that come with the package. most: recordings taken of it.
+    is the synthesised ones that come with the package. most: recordings taken of either.
     force: write a file that is not faithful, which its card then says.
     """
 
@@ -144,7 +144,7 @@ def _check_size(original: Original, out: Path, options: Options) -> None:
 def _clips(original: Original, options: Options) -> tuple[list[Clip], list[Clip]]:
     """Return what to quantize with and what to compare on; apart where that could flatter."""
     if options.calibration is None:
-        clips = recordings.default(original.rate)
+        clips = recordings.evenly(recordings.default(original.rate), options.most)
     else:
         clips = recordings.read(options.calibration, original.rate, options.most)
     return recordings.halves(clips) if original.scheme == "static" else ([], clips)

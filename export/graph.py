@@ -165,7 +165,8 @@ def _form_mel(
         helper.make_node("Sub", [f"{name}.position", f"{name}.centre"], [f"{name}.offset"]),
         helper.make_node("Abs", [f"{name}.offset"], [f"{name}.distance"]),
         helper.make_node("Sub", [f"{name}.one", f"{name}.distance"], [f"{name}.slope"]),
-        helper.make_node("Relu", [f"{name}.slope"], [f"{name}.value"]),
+        helper.make_node("Relu", [f"{name}.slope"], [f"{name}.once"]),
+        helper.make_node("Concat", [f"{name}.once"] * 2, [f"{name}.value"], axis=0),
     ]
     constants: dict[str, NDArray[Any]] = {
         f"{name}.position": position.astype(np.float32)[:, None],

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import soundfile
@@ -31,6 +32,8 @@ PAUSE_S = 0.25
 LEVELS_DB = (0.0, -7.0, 7.0)
 SNRS_DB = (40.0, 30.0, 20.0)
 """Each clip gets one of these levels over the stored one, and one of these distances to noise."""
+
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,13 @@ def read(folder: Path, rate: int, most: int = MOST) -> list[Clip]:
         raise DataError(
             f"{folder}: holds no recordings; put {', '.join(sorted(ENDINGS))} files there"
         )
-    chosen = np.linspace(0, len(paths) - 1, min(most, len(paths))).round().astype(int)
-    return [_read(paths[index], folder, rate) for index in chosen]
+    return [_read(path, folder, rate) for path in evenly(paths, most)]
+
+
+def evenly(things: Sequence[Thing], most: int) -> list[Thing]:
+    """Return at most so many, evenly chosen."""
+    chosen = np.linspace(0, len(things) - 1, min(most, len(things))).round().astype(int)
+    return [things[index] for index in chosen]
 
 
 def halves(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:

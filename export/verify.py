@@ -14,7 +14,7 @@ import torch
 
 from export import graph, labels, stream
 from export.families import Original
-from export.recordings import Clip
+from export.recordings import Clip, evenly
 from kws.errors import ParityError
 from kws.flow import Samples
 from kws.origin import Parity, Variant
@@ -88,8 +88,7 @@ def affordable(original: Original, clips: Sequence[Clip]) -> list[Clip]:
     begun = time.perf_counter()
     original.reference(fitted(original, longest.samples))
     cost = 3 * (time.perf_counter() - begun)  # source, float32 and int8
-    count = min(len(clips), max(FEWEST, int(PATIENCE_S / cost)))
-    return [clips[index] for index in np.linspace(0, len(clips) - 1, count).round().astype(int)]
+    return evenly(clips, max(FEWEST, int(PATIENCE_S / cost)))
 
 
 def judge(parity: Parity, where: str, *, force: bool = False) -> Parity:

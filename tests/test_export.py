@@ -78,7 +78,7 @@ def test_both_forms_of_the_front_end_agree_with_float64(audio):
     frames = np.lib.stride_tricks.sliding_window_view(audio[:4080].astype(np.float64), 400)[::160]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
     power = np.abs(np.fft.rfft(frames * hann, 512)) ** 2
-    wanted = np.log(power @ front.mel.double().numpy() + logmel.FLOOR).T
+    wanted = np.log(power @ front.mel[:257].double().numpy() + logmel.FLOOR).T
     heard = torch.from_numpy(audio[None, :4080])
 
     assert np.abs(front(heard)[0].numpy() - wanted).max() < 1e-3

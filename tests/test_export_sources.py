@@ -1,72 +1,33 @@
 """Where checkpoints come from: a folder, or the Hub, here played by a server of our own."""
 
-import hashlib
-import json
 import os
 import subprocess
 import sys
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
+import hub
 import pytest
 
 from export.sources import locate
 from kws.errors import ExportError
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {
-    "config.json": b'{"architectures": ["SomethingElse"]}',
-    "model.safetensors": b"safe",
-    "pytorch_model.bin": b"pickled",
-    "notes.py": b"code",
+    "config.json": '{"architectures": ["SomethingElse"]}',
+    "model.safetensors": "safe",
+    "pytorch_model.bin": "pickled",
+    "notes.py": "code",
 }
 
 
-class Hub(BaseHTTPRequestHandler):
-    """Answers as the Hub does: one repository, one gated one, no other."""
-
-    def do_GET(self):
-        self._answer(body=True)
-
-    def do_HEAD(self):
-        self._answer(body=False)
-
-    def _answer(self, *, body):
-        parts = self.path.split("?")[0].strip("/").split("/")
-        if "gated" in parts:
-            self._send(403, b"{}", {"X-Error-Code": "GatedRepo"}, body)
-        elif parts[:3] == ["api", "models", "good"]:
-            siblings = [{"rfilename": name} for name in FILES]
-            told = {"id": "good/model", "sha": COMMIT, "siblings": siblings}
-            self._send(200, json.dumps(told).encode(), {}, body)
-        elif parts[0] == "good" and parts[-1] in FILES:
-            content = FILES[parts[-1]]
-            etag = f'"{hashlib.sha1(content, usedforsecurity=False).hexdigest()}"'
-            self._send(200, content, {"ETag": etag, "X-Repo-Commit": COMMIT}, body)
-        else:
-            self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"}, body)
-
-    def _send(self, code, content, headers, body):
-        self.send_response(code)
-        for name, value in {**headers, "Content-Length": str(len(content))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
-
-    def log_message(self, *_):
-        """Say nothing."""
-
-
 @pytest.fixture
-def hub():
-    """A Hub on this computer."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+def endpoint(tmp_path):
+    """A Hub on this computer, with one repository."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    with hub.hub({"good/model": folder}) as address:
+        yield address
 
 
 def ask(source, endpoint, cache):
@@ -83,12 +44,11 @@ def ask(source, endpoint, cache):
     return run([sys.executable, "-c", code, source], env=environment).stdout
 
 
-def test_a_repository_is_downloaded_once_and_then_found_without_a_network(hub, tmp_path):
+def test_a_repository_is_downloaded_once_and_then_found_without_a_network(endpoint, tmp_path):
     """Safe weights and JSON only; code and pickles stay where they are."""
-    endpoint = f"http://127.0.0.1:{hub.server_port}"
-    first = ask("good/model", endpoint, tmp_path)
+    first = ask("good/model", endpoint, tmp_path / "cache")
     found = {path.name for path in tmp_path.rglob("snapshots/*/*")}
-    again = ask("good/model", "http://127.0.0.1:9", tmp_path)
+    again = ask("good/model", "http://127.0.0.1:9", tmp_path / "cache")
 
     assert "downloading good/model" in first
     assert {"config.json", "model.safetensors"} == found
@@ -99,9 +59,9 @@ def test_a_repository_is_downloaded_once_and_then_found_without_a_network(hub, t
     ("source", "wanted"),
     [("gated/model", "accept its terms"), ("nobody/nothing", "neither a folder here nor")],
 )
-def test_what_the_hub_does_not_give_is_told_in_one_line(source, wanted, hub, tmp_path):
+def test_what_the_hub_does_not_give_is_told_in_one_line(source, wanted, endpoint, tmp_path):
     """A gated and a missing repository are told apart, as an ExportError."""
-    told = ask(source, f"http://127.0.0.1:{hub.server_port}", tmp_path)
+    told = ask(source, endpoint, tmp_path)
 
     assert told.startswith("ExportError")
     assert wanted in told

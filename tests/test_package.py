@@ -70,7 +70,7 @@ def test_the_wheel_holds_the_code_and_the_model(wheel):
 
     assert {"kws/py.typed", "kws/models/bundled.onnx", "kws/models/demo.flac"} <= code
     assert {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"} == rest
-    assert {"kws/models", "kws/evaluate/report", "export/training"} >= {
+    assert {"kws/models", "kws/evaluate/report", "export/training", "export/clips"} >= {
         str(Path(name).parent) for name in code - {"kws/py.typed"} if not name.endswith(".py")
     }
 

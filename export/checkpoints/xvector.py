@@ -142,8 +142,9 @@ class Stream(nn.Module):
         frames, kept = network.begin(mels), []
         for block, before in zip(network.blocks, blocks_past, strict=True):
             seen = torch.cat([before, frames], 2)
-            kept.append(seen[:, :, -before.shape[2] :])
-            frames = block(seen)
+            kept.append(seen[:, :, -block.context :])  # type: ignore[operator]
+            # What the block crops of `seen` for its identity is `frames`, which is at hand.
+            frames = frames + block.transformed(seen)  # type: ignore[operator]
         mean, moment = network.hop_statistics(network.widen(frames))
         means = torch.cat([means_past, mean], 2)
         moments = torch.cat([moments_past, moment], 2)

@@ -74,7 +74,11 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [batch, channels, context + frames] to [batch, channels, frames]."""
-        return x[:, :, self.context :] + torch.relu(self.norm(self.conv(x)))
+        return x[:, :, self.context :] + self.transformed(x)
+
+    def transformed(self, x: Tensor) -> Tensor:
+        """What is added to the identity."""
+        return torch.relu(self.norm(self.conv(x)))
 
 
 class XVector(nn.Module):
@@ -126,18 +130,18 @@ class XVector(nn.Module):
         return mean, (hops - mean.unsqueeze(3)).square().sum(3)
 
     def merge(self, means: Tensor, moments: Tensor) -> Tensor:
-        """Merge hops into means and deviation: [..., pooled, pool] -> [..., statistics].
+        """Merge hops into means and deviation: [batch, pooled, pool] -> [batch, statistics].
 
         Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
         variances" (1979): centred moments add, plus the spread of the hops' means.
         """
         size = self.config.hop // STRIDE
-        mean = means.mean(-1)
-        spread = (means - mean.unsqueeze(-1)).square().sum(-1) * size
-        variance = (moments.sum(-1) + spread) / (size * self.config.pool)
-        part = self.config.pool // self.config.segments
-        parts = [means[..., at : at + part].mean(-1) for at in range(0, self.config.pool, part)]
-        return torch.cat([*parts, torch.sqrt(variance + EPSILON)], -1)
+        spread = (means - means.mean(-1, keepdim=True)).square() * size
+        variance = (moments + spread).sum(-1) / (size * self.config.pool)
+        config = self.config
+        parts = means.reshape(-1, config.pooled, config.segments, config.pool // config.segments)
+        ordered = parts.mean(3).transpose(1, 2).reshape(-1, config.segments * config.pooled)
+        return torch.cat([ordered, torch.sqrt(variance + EPSILON)], 1)
 
     def slide(self, means: Tensor, moments: Tensor) -> Tensor:
         """Merge at every hop: [batch, pooled, hops] -> [batch, hops - pool + 1, statistics].

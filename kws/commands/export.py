@@ -128,8 +128,8 @@ def _tell(card: Card, out: Path, *, json: bool) -> None:
         )
     if card.keywords and not card.thresholds:
         print(
-            "kws: its thresholds are 0.5, not calibrated: `kws eval --target-fa` or `kws tune` find "
-            "better ones",
+            "kws: its thresholds are 0.5, not calibrated; better ones are found by "
+            "`kws eval --target-fa` and `kws tune`",
             file=sys.stderr,
         )
     print(f"{out}: {len(card.labels)} labels, {_seconds(card)}{_forced(card)}")
