@@ -126,15 +126,15 @@ def _by_optimum(original: Original, folder: Path) -> onnx.ModelProto:
 
 def _join(front: onnx.ModelProto, network: onnx.ModelProto, original: Original) -> onnx.ModelProto:
     """Put the front end before the network, and probabilities behind it."""
-    for part in (front, network):
-        part.ir_version = 8
-        del part.graph.value_info[:]
-    joined = compose.merge_models(
-        compose.add_prefix(front, "front.", rename_nodes=False, rename_inputs=False),
-        network,
-        io_map=[("front.features", network.graph.input[0].name)],
+    named = compose.add_prefix(front, "front.", rename_nodes=False, rename_inputs=False)
+    # Graphs, not models: those would be checked, weights that lie beside them and all.
+    whole = compose.merge_graphs(
+        named.graph,
+        network.graph,
+        [("front.features", network.graph.input[0].name)],
         outputs=["logits"],
     )
+    joined = helper.make_model(whole, opset_imports=network.opset_import)
     if original.activation == "softmax":
         last = helper.make_node("Softmax", ["logits"], ["scores"], "/scores", axis=-1)
     else:
