@@ -1,11 +1,14 @@
 """Networks too large for one ONNX file in float32: small ones, and a limit set low."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import optimum.exporters.onnx
 import pytest
 import test_export_wav2vec2_bert
 import test_export_waveform
+import torch
 
 from export import exporter, graph
 from kws import load
@@ -16,17 +19,27 @@ MAKERS = {"optimum": test_export_waveform.saved, "torch": test_export_wav2vec2_b
 
 @pytest.fixture
 def limit(monkeypatch):
-    """Sets a limit that float32 weights exceed; optimum then lays them beside the graph."""
-    whole = optimum.exporters.onnx.onnx_export_from_model
+    """Sets a limit that float32 weights exceed; both ways then lay values beside the graph."""
+    by_optimum, by_torch = optimum.exporters.onnx.onnx_export_from_model, torch.onnx.export
 
-    def beside(model, output, **options):
-        whole(model, output, **options)
-        made = onnx.load(output / "model.onnx")
+    def laid_beside(path):
+        made = onnx.load(path)
         onnx.save(
-            made, output / "model.onnx", save_as_external_data=True, location="model.onnx_data"
-        )
+            made, path, save_as_external_data=True, size_threshold=1024, convert_attribute=True,
+            location=f"{path.name}_data",
+        )  # fmt: skip
 
-    monkeypatch.setattr(optimum.exporters.onnx, "onnx_export_from_model", beside)
+    def optimum_beside(model, output, **options):
+        by_optimum(model, output, **options)
+        laid_beside(output / "model.onnx")
+
+    def torch_beside(*arguments, **options):
+        by_torch(*arguments, **options)
+        if len(arguments) == 3:  # ours; optimum names them all
+            laid_beside(Path(arguments[2]))
+
+    monkeypatch.setattr(optimum.exporters.onnx, "onnx_export_from_model", optimum_beside)
+    monkeypatch.setattr(torch.onnx, "export", torch_beside)
 
     def below(folder):
         size = (folder / "model.safetensors").stat().st_size

@@ -125,7 +125,7 @@ def _touched(before: ModelProto, after: Graph, folder: Path) -> Iterator[str]:
     constants = {initializer.name: initializer for initializer in before.graph.initializer}
     for node in filter(weights.in_front, before.graph.node):
         made = after.nodes.get(node.name)
-        if made is None or _bytes(made) != _bytes(node):
+        if made is None or _bytes(made, folder) != _bytes(node, folder):
             yield f"{node.name} of the front end was changed"
         for name in constants.keys() & set(node.input):
             if external_data_helper.uses_external_data(constants[name]):
@@ -135,9 +135,12 @@ def _touched(before: ModelProto, after: Graph, folder: Path) -> Iterator[str]:
                 yield f"{name} of the front end was changed"
 
 
-def _bytes(node: NodeProto) -> bytes:
-    """Return a node as bytes, wherever its values lay in between."""
+def _bytes(node: NodeProto, folder: Path) -> bytes:
+    """Return a node as bytes, its values among them, wherever they lie or lay."""
     for attribute in node.attribute:
+        if external_data_helper.uses_external_data(attribute.t):
+            external_data_helper.load_external_data_for_tensor(attribute.t, str(folder))
+            attribute.t.ClearField("external_data")
         attribute.t.ClearField("data_location")
     found: bytes = node.SerializeToString()
     return found
