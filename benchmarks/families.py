@@ -50,13 +50,18 @@ def table(results: dict[str, Any]) -> str:
     ]
     for name, found in results.items():
         forms = found["variants"]
-        times = " / ".join(f"{form['ms']:.3g}" for form in forms)
-        megabytes = f"{forms[-1]['bytes'] / 1e6:.3g} of {forms[1]['bytes'] / 1e6:.3g} MB"
+        times = " / ".join(short(form["ms"]) for form in forms)
+        megabytes = " of ".join(short(forms[at]["bytes"] / 1e6) for at in (-1, 1)) + " MB"
         rows.append(
             f"| {name} | {megabytes} | {found['window_s']:g} s | {times} ms | "
             f"{found['max_difference']:.0e} | {found['top1_agreement']:.0%} |"
         )
     return "\n".join(rows)
+
+
+def short(value: float) -> str:
+    """Return a number with two digits at least, and no exponent."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def measure(name: str) -> dict[str, Any]:

@@ -85,7 +85,8 @@ def saved_bytes(path: Path) -> int:
     """Return what a saved graph takes on disk, with the weights that lie beside it."""
     model = onnx.load(path, load_external_data=False)
     told = [entry for i in model.graph.initializer for entry in i.external_data]
-    return path.stat().st_size + sum(int(entry.value) for entry in told if entry.key == "length")
+    beside = {path.parent / entry.value for entry in told if entry.key == "location"}
+    return sum(file.stat().st_size for file in {path, *beside})
 
 
 def parameters(module: nn.Module) -> int:
