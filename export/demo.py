@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from export.voices import RATE, Samples, Voice, say
+from export.synthesis import RATE, Samples, Voice, say
 
 PATH = Path(__file__).parent.parent / "kws" / "models" / "demo.flac"
 RMS, SLT, AWB = Voice("flite", "rms"), Voice("flite", "slt"), Voice("flite", "awb")

@@ -11,7 +11,7 @@ import soundfile
 
 from export.labels import SPEECH_COMMANDS
 from export.recordings import AUDIO, INDEX, RATE
-from export.voices import VOICES, Samples, Voice, say
+from export.synthesis import CAST, Samples, Voice, say
 
 VOICES_PER_WORD = 4
 OTHERS = ["computer", "jarvis", "alexa", "hello", "music", "kitchen", "lights", "nothing"]
@@ -37,8 +37,8 @@ def script() -> Iterator[tuple[str, str | None, Voice]]:
         count = VOICES_PER_WORD if word in SPEECH_COMMANDS else 1
         # Odd steps, so that neighbours in the alphabet don't share their voices.
         for turn in range(count):
-            yield word, word, VOICES[(3 * number + 2 * turn) % len(VOICES)]
-    for text, voice in zip(SENTENCES, VOICES, strict=True):
+            yield word, word, CAST[(3 * number + 2 * turn) % len(CAST)]
+    for text, voice in zip(SENTENCES, CAST, strict=True):
         yield text, None, voice
 
 
@@ -56,7 +56,7 @@ def main() -> None:
     with soundfile.SoundFile(
         AUDIO, "w", RATE, 1, "OPUS", format="OGG", compression_level=QUALITY
     ) as file:
-        file.comment = f"Synthesised by {', '.join(map(str, VOICES))}. No person was recorded."
+        file.comment = f"Synthesised by {', '.join(map(str, CAST))}. No person was recorded."
         file.write(np.concatenate(parts))
     lines = ",\n".join(json.dumps(entry) for entry in index)
     INDEX.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
