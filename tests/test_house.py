@@ -24,7 +24,7 @@ LAYERS = [
     {"locate", "capture", "callbacks", "thresholds"},
     {"chain", "stream", "loops"},
     {"spotter"},
-    {"evaluate", "serve", "terminal"},
+    {"evaluate", "serve", "terminal", "recording"},
     {"commands", "cli", "__init__", "__main__"},
 ]
 """The parts of kws, lowest first: a part imports from lower layers and its own, but stages

@@ -193,7 +193,9 @@ def test_doctor_says_what_to_do(kws, model, monkeypatch, level, said):
     result = kws("doctor", "--model", model)
 
     marks = {line.split()[1]: line.split()[0] for line in result.out.splitlines()}
-    assert list(marks) == ["python", "portaudio", "devices", "recording", "model", "inference"]
+    assert list(marks) == [
+        "python", "portaudio", "devices", "recording", "model", "inference", "voices",
+    ]  # fmt: skip
     assert {**marks, "recording": "ok"} == dict.fromkeys(marks, "ok"), result.out
     assert (marks["recording"], result.code) == (said, 0 if said == "ok" else 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import time
 from collections.abc import Callable
 from typing import Annotated
@@ -15,6 +16,8 @@ from kws.terminal import options
 LISTENED_S = 2.0
 QUIET_DB, LOUD_DB = -75.0, -3.0
 """dBFS between which a room with a working microphone lies."""
+SYNTHESISERS = {"espeak-ng": "espeak-ng", "flite": "flite", "festival": "text2wave"}
+"""What says words for `kws train --phrase`, with the program that it is known by."""
 
 
 class Trouble(Exception):  # noqa: N818 - it is what the doctor looks for, not an error
@@ -30,7 +33,8 @@ def doctor(
 ) -> None:
     """Check that this machine can listen.
 
-    Python, PortAudio, the microphone, the model: each line is fine, or says what to do.
+    Python, PortAudio, the microphone, the model: each line is fine, or says what to do. Speech
+    synthesisers are listed too; only `kws train` uses them.
     """
     from kws.terminal.lines import print_json
     from kws.terminal.quiet import quiet_libraries
@@ -42,6 +46,7 @@ def doctor(
         "recording": lambda: _recording(device),
         "model": lambda: _model(model),
         "inference": lambda: _inference(model),
+        "voices": _voices,
     }
     fine = True
     with quiet_libraries():
@@ -113,3 +118,18 @@ def _inference(path: str | None) -> str:
     if seconds > hop:
         raise Trouble(f"{text}: this machine is too slow for it; take a smaller model")
     return f"{text}, {seconds / hop:.1%} of one core"
+
+
+def _voices() -> str:
+    """Return the speech synthesisers that are here; having none is no reason not to listen."""
+    here = [name for name, program in SYNTHESISERS.items() if shutil.which(program)]
+    missing = [name for name in SYNTHESISERS if name not in here]
+    text = ", ".join(here)
+    if not missing:
+        return text
+    install = f"apt install {' '.join(missing)}"
+    if platform.system() != "Linux":
+        install = "install espeak-ng"  # the one that is packaged for every system
+    if here:
+        return f"{text}; more voices make `kws train --phrase` better: {install}"
+    return f"none; only `kws train --phrase` needs one: {install}"

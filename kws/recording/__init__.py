@@ -1,0 +1,1 @@
+"""Recording: one word, said again and again at a microphone, into a folder to train from."""
