@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 import kws
 from export import labels
 from export.checkpoint import Checkpoint
@@ -41,7 +43,8 @@ def describe(checkpoint: Checkpoint, original: Original, use: Use, way: str) -> 
     window = original.window if use.window_s is None else round(use.window_s * rate)
     _check_window(original, window)
     hop = original.hop or _hop(window, rate, use.hop_s)
-    told = _front_matter(checkpoint)
+    told, known = _front_matter(checkpoint), original.known
+    named = _labels(original, use)
     return Card(
         version=cards.VERSION,
         kind=original.kind,
@@ -49,7 +52,7 @@ def describe(checkpoint: Checkpoint, original: Original, use: Use, way: str) -> 
         sample_rate=rate,
         window=window,
         hop=hop,
-        labels=labels.roles(original.labels, use.wake, use.background),
+        labels=named,
         activation=original.activation,
         producer=kws.__version__,
         date=dt.datetime.now(dt.timezone.utc).date().isoformat(),
@@ -58,12 +61,30 @@ def describe(checkpoint: Checkpoint, original: Original, use: Use, way: str) -> 
         max_samples=original.max_samples if original.kind == "window" else None,
         padded_to=original.padded,
         # A window that just holds the word is near several others that do, too.
-        decision=cards.Decision(smoothing_s=round(2 * hop / rate, 3)),
+        decision=known.decision or cards.Decision(smoothing_s=round(2 * hop / rate, 3)),
         gate=_gate(original, use.gate),
+        thresholds={
+            label.name: known.thresholds[label.name]
+            for label in named
+            if label.role != "background" and label.name in known.thresholds
+        },
         source=origin.Source(checkpoint.name, checkpoint.sha256(), way),
-        licence=_text(told.get("license")),
-        languages=[_text(each) for each in _list(told.get("language"))],
+        data=known.data,
+        licence=_text(told.get("license")) or known.licence,
+        languages=[_text(each) for each in _list(told.get("language"))] or known.languages,
+        network=known.network,
     )
+
+
+def _labels(original: Original, use: Use) -> list[cards.Label]:
+    """Return the labels with their roles: as asked, else as trained, else by their names."""
+    if original.known.labels and not use.wake and not use.background:
+        return original.known.labels
+    lengths = {label.name: label.median_length_s for label in original.known.labels}
+    return [
+        msgspec.structs.replace(label, median_length_s=lengths.get(label.name))
+        for label in labels.roles(original.labels, use.wake, use.background)
+    ]
 
 
 def _check_window(original: Original, window: int) -> None:
@@ -87,6 +108,8 @@ def _hop(window: int, rate: int, asked_s: float | None) -> int:
 def _gate(original: Original, asked: str | None) -> cards.Gate:
     if asked not in {None, "webrtc", "none"}:
         raise ExportError(f"--gate {asked}: there are webrtc and none")
+    if asked is None and original.known.gate is not None:
+        return original.known.gate
     spoken = original.spoken
     if spoken is None:
         spoken = labels.are_commands(original.labels)

@@ -8,10 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import msgspec
+
 from export import checkpoints
 from export.checkpoint import Checkpoint
+from kws.card import Decision, Gate, Label, Network, Threshold
 from kws.errors import ExportError
 from kws.flow import Samples
+from kws.origin import Data, Strict
 
 if TYPE_CHECKING:
     import onnx
@@ -33,6 +37,22 @@ class Asked:
     kind: Literal["window", "stream"] | None = None
 
 
+class Known(Strict, frozen=True):
+    """What a training of ours tells of its network; its card says the same.
+
+    labels: with roles and lengths. thresholds: as calibrated. None, empty: it doesn't tell.
+    """
+
+    labels: list[Label] = msgspec.field(default_factory=list)
+    network: Network | None = None
+    thresholds: dict[str, Threshold] = msgspec.field(default_factory=dict)
+    decision: Decision | None = None
+    gate: Gate | None = None
+    data: list[Data] = msgspec.field(default_factory=list)
+    licence: str = ""
+    languages: list[str] = msgspec.field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Original:
     """A checkpoint, read: what export needs to know of it.
@@ -52,7 +72,8 @@ class Original:
     spoken: whether labels are words that somebody says; None where the labels tell.
     notes: what the user should know, a line each.
     graph: a ready float32 graph, in place of front and network. finish: what is done to the float32
-    graph last, in place. kind, hop: of a stream model, whose hop is the network's own.
+    graph last, in place. kind, hop: of a stream model, whose hop is the network's own. known: what
+    its training tells beside all that.
     """
 
     family: str
@@ -75,6 +96,7 @@ class Original:
     finish: Callable[[onnx.ModelProto], None] | None = None
     kind: Literal["window", "stream"] = "window"
     hop: int | None = None
+    known: Known = field(default_factory=Known)
 
 
 class Family(Protocol):

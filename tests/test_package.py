@@ -70,9 +70,13 @@ def test_the_wheel_holds_the_code_and_the_model(wheel):
 
     assert {"kws/py.typed", "kws/models/bundled.onnx", "kws/models/demo.flac"} <= code
     assert {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"} == rest
-    assert {"kws/models", "kws/evaluate/report", "export/training", "export/clips"} >= {
-        str(Path(name).parent) for name in code - {"kws/py.typed"} if not name.endswith(".py")
-    }
+    assert {
+        "kws/models",
+        "kws/evaluate/report",
+        "export/training",
+        "export/clips",
+        "export/synthesis",
+    } >= {str(Path(name).parent) for name in code - {"kws/py.typed"} if not name.endswith(".py")}
 
 
 def test_it_spots_from_anywhere_without_writing(wheel, tmp_path):

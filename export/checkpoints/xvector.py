@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import onnx
 import torch
 from torch import Tensor, nn
 
 from export import graph
 from export.checkpoint import Checkpoint
-from export.families import Asked, Original
+from export.families import Asked, Known, Original
 from export.frontends.logmel import OVERLAP
 from export.stream import window_scores
 from export.training.network import FIRST, KERNEL, STRIDE, Config, XVector, folded
 from export.training.vocabulary import LABELS
+from kws.card import Network
 from kws.errors import ExportError
 from kws.flow import Samples
 
@@ -34,22 +37,30 @@ def read(checkpoint: Checkpoint, asked: Asked) -> Original:
     try:
         state = torch.load(path, weights_only=True)
         network, names = read_network(state), state.get("labels", LABELS)
+        told = msgspec.json.decode(state.get("known", "{}"), type=Known)
     except Exception as error:  # noqa: BLE001 - whatever a hostile file provokes
         reason = " ".join(str(error).split())[:200]
         raise ExportError(f"{path}: is no checkpoint of export.training ({reason})") from None
     if len(names) != network.config.labels:
         raise ExportError(f"{path}: {network.config.labels} scores, but {len(names)} labels")
-    return window(network, names) if asked.kind == "window" else stream(network, names)
+    if asked.kind == "window":  # its hop is another one, and so would the thresholds be
+        return replace(window(network, names), known=msgspec.structs.replace(told, thresholds={}))
+    rebuilt = Network(FAMILY, network.config.as_card())
+    told = msgspec.structs.replace(told, network=rebuilt)
+    return replace(stream(network, names), known=told)
 
 
 def read_network(state: dict[str, Any]) -> XVector:
-    """Return the averaged network of a training checkpoint, batch norms folded away."""
-    network = XVector(Config(**state["config"]))
+    """Return the averaged network of a training checkpoint, batch norms folded away.
+
+    One that went on from a model file has none to begin with.
+    """
     average = {
         name.removeprefix("module."): value
         for name, value in state["average"].items()
         if name.startswith("module.")
     }
+    network = XVector(Config(**state["config"]), norm="first_norm.weight" in average)
     network.load_state_dict(average)
     return folded(network)
 

@@ -12,8 +12,8 @@ import torch
 
 from export.training import recordings
 from export.training.recordings import RATE, Pcm
-from export.training.strips import Composer, Strip, Word, find_word
-from export.training.vocabulary import LABELS, SPOKEN_AS, UNKNOWN
+from export.training.strips import STRETCH, Composer, Strip, Word, find_word
+from export.training.vocabulary import BUNDLED, LABELS, SPOKEN_AS, Vocabulary
 from kws.errors import DataError
 
 LONGEST_S = 4.0
@@ -107,9 +107,25 @@ class Strips(torch.utils.data.IterableDataset[list[Strip]]):
         return self.composer.speech_strip(int(rng.choice(len(weight), p=weight)), rng)
 
 
-def composer(found: Corpus, samples: int, hop: int) -> Composer:
+def composer(
+    found: Corpus,
+    samples: int,
+    hop: int,
+    vocabulary: Vocabulary = BUNDLED,
+    stretch: float = STRETCH,
+) -> Composer:
     """Return a composer over a split's recordings."""
-    empty = [LABELS[i] for i, group in enumerate(found.words[: UNKNOWN + 1]) if not group]
+    heard = zip(vocabulary.labels[: vocabulary.unknown + 1], found.words, strict=False)
+    empty = [label for label, group in heard if not group]
     if empty:
         raise DataError(f"no recordings of {', '.join(empty)}; see KWS_DATA's README")
-    return Composer(found.words, found.places, found.speech, found.noise, samples, hop)
+    return Composer(
+        found.words,
+        found.places,
+        found.speech,
+        found.noise,
+        samples,
+        hop,
+        vocabulary=vocabulary,
+        stretch=stretch,
+    )

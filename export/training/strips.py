@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.training.recordings import RATE, Pcm
-from export.training.vocabulary import LABELS, SILENCE, UNKNOWN
+from export.training.vocabulary import BUNDLED, Vocabulary
 from kws.evaluate.truth import word_bounds
 
 IGNORE = -1
@@ -29,6 +29,8 @@ lie below the bounds' 15 dB."""
 KEEP_S = 0.55
 """A word's label stays for so long after its end; then it is ignored until it is out of sight."""
 FORGET_S = 1.15
+STRETCH = 0.15
+"""By so much words are played faster or slower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,10 @@ class Word:
     isolated: bool = True
 
 
-def find_word(audio: Pcm, label: str) -> Word:
+def find_word(audio: Pcm, label: str, vocabulary: Vocabulary = BUNDLED) -> Word:
     """Return the clip with its word located; the whole clip where it has no clear floor."""
     bounds = word_bounds(audio.astype(np.float32) / np.float32(32768), RATE) or (0, len(audio))
-    index = LABELS.index(label) if label in LABELS else UNKNOWN
-    return Word(audio, *bounds, index)
+    return Word(audio, *bounds, vocabulary.index(label))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,8 @@ class Composer:
     samples: int
     hop: int
     keep_s: float = KEEP_S
+    vocabulary: Vocabulary = BUNDLED
+    stretch: float = STRETCH
 
     def word_strip(self, rng: np.random.Generator) -> Strip:
         """Words, keywords and others, over silence, noise or speech."""
@@ -88,7 +91,7 @@ class Composer:
         at, powers = int(rng.integers(0, RATE)), []
         for _ in range(WORDS):
             word = self._draw(rng)
-            audio, first, last = _vary(word, rng)
+            audio, first, last = _vary(word, rng, self.stretch)
             if at + last + self.hop > self.samples:
                 break
             end = min(self.samples, at + len(audio))
@@ -104,7 +107,7 @@ class Composer:
         """A keyword in running speech: only the hops at its end have a target."""
         word = self.places[rng.integers(len(self.places))]
         words = np.zeros(self.samples, np.float32)
-        audio, first, last = _vary(word, rng)
+        audio, first, last = _vary(word, rng, self.stretch)
         shift = int(rng.integers(0, max(1, self.samples - len(audio))))
         end = min(self.samples, shift + len(audio))
         words[shift:end] = audio[: end - shift]
@@ -125,13 +128,13 @@ class Composer:
             words[at : at + len(audio)] = audio
             at += len(audio) + int(rng.exponential(0.2) * RATE)
             pcm = self.speech[int(rng.integers(len(self.speech)))]
-        targets = np.full(self.samples // self.hop, UNKNOWN)
+        targets = np.full(self.samples // self.hop, self.vocabulary.unknown)
         loud = np.sort(words**2)[-self.samples // 2 :]
         return Strip(words, self._noise(rng), targets, float(np.sqrt(loud.mean())), utterance)
 
     def noise_strip(self, rng: np.random.Generator) -> Strip:
         """Nobody speaks; half of the time noise begins or ends at once, as recordings do."""
-        targets = np.full(self.samples // self.hop, SILENCE)
+        targets = np.full(self.samples // self.hop, self.vocabulary.silence)
         noise = self._noise(rng)
         if rng.random() < 0.5:
             first, last = np.sort(rng.integers(self.samples, size=2))
@@ -140,8 +143,8 @@ class Composer:
         return Strip(np.zeros(self.samples, np.float32), noise, targets, 0.0)
 
     def _draw(self, rng: np.random.Generator) -> Word:
-        unknown = rng.random() < 0.35
-        label = UNKNOWN if unknown else int(rng.integers(UNKNOWN))
+        unknown = self.vocabulary.unknown
+        label = unknown if rng.random() < 0.35 else int(rng.integers(unknown))
         return self.words[label][rng.integers(len(self.words[label]))]
 
     def _mark(
@@ -151,7 +154,7 @@ class Composer:
         ends = (np.arange(len(targets)) + 1) * self.hop
         keep = last + min(0.9, max(self.keep_s, (end - last) / RATE + 0.15)) * RATE
         partly = first + PARTLY * (last - first)
-        targets[(ends > first) & (ends <= partly)] = UNKNOWN
+        targets[(ends > first) & (ends <= partly)] = self.vocabulary.unknown
         targets[(ends > first) & (ends <= first + NOTHING_YET_S * RATE)] = IGNORE
         sure = last + SURE_S * RATE
         targets[(ends > partly) & (ends < sure)] = IGNORE
@@ -162,8 +165,8 @@ class Composer:
     def _background(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], int]:
         """Return a background and the label of its hops."""
         if rng.random() < 0.15:
-            return self._speech(rng), UNKNOWN
-        return self._noise(rng), SILENCE
+            return self._speech(rng), self.vocabulary.unknown
+        return self._noise(rng), self.vocabulary.silence
 
     def _speech(self, rng: np.random.Generator) -> NDArray[np.float32]:
         audio = [self.speech[i] for i in rng.integers(len(self.speech), size=3)]
@@ -183,19 +186,23 @@ def _fill(audio: Pcm, samples: int, rng: np.random.Generator) -> NDArray[np.floa
     return filled[start : start + samples].astype(np.float32)
 
 
-def _stretch(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Play faster or slower, pitch and all, by up to 15 %, half of the time."""
+def _stretch(
+    audio: NDArray[np.float32], rng: np.random.Generator, most: float = STRETCH
+) -> NDArray[np.float32]:
+    """Play faster or slower, pitch and all, by up to `most`, half of the time."""
     if rng.random() < 0.5:
         return audio
-    count = round(len(audio) / rng.uniform(0.85, 1.15))
+    count = round(len(audio) / rng.uniform(1 - most, 1 + most))
     return np.interp(np.linspace(0, len(audio) - 1, count), np.arange(len(audio)), audio).astype(
         np.float32
     )
 
 
-def _vary(word: Word, rng: np.random.Generator) -> tuple[NDArray[np.float32], int, int]:
+def _vary(
+    word: Word, rng: np.random.Generator, stretch: float
+) -> tuple[NDArray[np.float32], int, int]:
     """Return audio, first and last sample: stretched, and often cut close to the word."""
-    audio = _stretch(word.audio.astype(np.float32), rng)
+    audio = _stretch(word.audio.astype(np.float32), rng, stretch)
     ratio = len(audio) / len(word.audio)
     first, last = round(word.first * ratio), round(word.last * ratio)
     if word.isolated and rng.random() < 0.5:

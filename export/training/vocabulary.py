@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 COMMANDS = ["yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"]
 WAKE_WORDS = ["computer", "jarvis", "alexa"]
 KEYWORDS = [*COMMANDS, *WAKE_WORDS]
 BACKGROUND = ["_unknown_", "_silence_"]
-LABELS = [*KEYWORDS, *BACKGROUND]
-UNKNOWN = LABELS.index("_unknown_")
-SILENCE = LABELS.index("_silence_")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Which words a network tells apart; its last two outputs are `_unknown_` and `_silence_`."""
+
+    keywords: tuple[str, ...]
+
+    @property
+    def labels(self) -> list[str]:
+        """All outputs, in order."""
+        return [*self.keywords, *BACKGROUND]
+
+    @property
+    def unknown(self) -> int:
+        """The output for words that are none of ours."""
+        return len(self.keywords)
+
+    @property
+    def silence(self) -> int:
+        """The output for no words at all."""
+        return len(self.keywords) + 1
+
+    def index(self, label: str) -> int:
+        """Return a label's output; of a word that is none of ours, `_unknown_`'s."""
+        return self.labels.index(label) if label in self.labels else self.unknown
+
+
+BUNDLED = Vocabulary(tuple(KEYWORDS))
+LABELS, UNKNOWN, SILENCE = BUNDLED.labels, BUNDLED.unknown, BUNDLED.silence
 
 HELD_OUT = {"athena", "dracarys", "hadouken", "trick_or_treat"}
 """A stranger's own words: training from a few recordings is proven on them, so the bundled

@@ -1,0 +1,1 @@
+"""Fine-tuning: a checkpoint of transformers learns a person's own labels."""

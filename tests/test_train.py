@@ -1,0 +1,36 @@
+"""`kws train`: what it asks of whom; the trainings themselves are tested in their own rooms."""
+
+import pytest
+
+from kws.cli import main
+from kws.commands import train
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["words", "--label-column", "x"], "--label-column makes no sense with --from bundled"),
+        (["words", "--from", "other", "--phrase", "hey"], "--phrase makes no sense with a chec"),
+        (["words", "--from", "other", "--speech", "talk"], "--speech makes no sense with a chec"),
+        (["--from", "other"], "name the recordings to learn from"),
+        ([], "no words; give <word>/*.wav, or --phrase"),
+        (["nowhere"], "nowhere"),
+        (["nowhere", "--from", "other"], "other"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(arguments, wanted, tmp_path, monkeypatch, capsys):
+    """Exit code 2, what is wrong, nothing left behind."""
+    monkeypatch.chdir(tmp_path)
+
+    assert 2 == main(["train", *arguments, "-o", "out"])
+    told = capsys.readouterr().err
+    assert wanted in told
+    assert 1 == len(told.splitlines())
+
+
+def test_without_torch_the_user_learns_what_to_install(tmp_path, monkeypatch, capsys):
+    """One line, before anything is imported."""
+    monkeypatch.setattr(train, "NEEDED", ("torch", "no_such_package"))
+
+    assert 2 == main(["train", "words", "-o", str(tmp_path / "out")])
+    assert "pip install 'kws[train]'" in capsys.readouterr().err
