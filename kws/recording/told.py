@@ -92,7 +92,9 @@ class Told:
         print(text, file=sys.stderr, flush=True)
 
     def _draw(self, line: str) -> None:
-        print(f"\r{line:{self._shown}}", end="", file=sys.stderr, flush=True)
+        before = self._shown
+        self._shown = max(before, len(line))  # first: Ctrl-C may come while it is drawn
+        print(f"\r{line:{before}}", end="", file=sys.stderr, flush=True)
         self._shown = len(line)
 
     def _clear(self) -> None:
