@@ -50,8 +50,7 @@ def train(data: Path | None, out: Path, options: Options, say: Say) -> Result:
     recipe = _recipe(options, given, model)
     kept = _folder(out)
     state.check(kept / "checkpoint.pt", recipe, out)
-    cache = kept / f"made-{state.short(recipe)}.pickle"
-    made = teach.synthesise(given, recipe["synthesis"], options.seed, cache, say)
+    made = teach.synthesise(given, recipe["synthesis"], options.seed, kept, say)
     network, lengths = _learn(given, made, model, recipe=recipe, kept=kept, say=say)
     ending = Ending(given, made, options, out, lengths)
     tuned = ending.calibrate(network)

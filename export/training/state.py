@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -29,11 +28,6 @@ def save(state: dict[str, Any], path: Path) -> None:
 def fingerprint(recipe: dict[str, Any]) -> str:
     """Return what makes two runs the same: everything but how the result ships."""
     return json.dumps({key: value for key, value in recipe.items() if key != "shipping"})
-
-
-def short(recipe: dict[str, Any]) -> str:
-    """Return a name for all that makes two runs the same."""
-    return hashlib.sha256(fingerprint(recipe).encode()).hexdigest()[:12]
 
 
 def check(path: Path, recipe: dict[str, Any], folder: Path) -> None:

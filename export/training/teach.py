@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,13 +47,16 @@ class Made:
         return parts.in_parts(pieces, seed)
 
 
-def synthesise(given: Given, settings: dict[str, Any], seed: int, kept: Path, say: Say) -> Made:
-    """Return what synthesisers say; from `kept` where it was said before.
+def synthesise(given: Given, settings: dict[str, Any], seed: int, folder: Path, say: Say) -> Made:
+    """Return what synthesisers say; from a file in `folder` where it was said before.
 
     Raises DataError: there is no synthesiser, or none can say a word.
     """
     if not given.texts and given.speech is not None:
         return Made()
+    recorded = sorted(label for label, each in given.apart.items() if each)
+    asked = json.dumps([settings, seed, given.texts, given.labels, recorded])
+    kept = folder / f"made-{hashlib.sha256(asked.encode()).hexdigest()[:12]}.pickle"
     if kept.is_file():
         before: Made = pickle.loads(kept.read_bytes())  # noqa: S301 - the file this very function wrote
         return before
@@ -63,9 +68,8 @@ def synthesise(given: Given, settings: dict[str, Any], seed: int, kept: Path, sa
         raise DataError(f"no speech synthesiser is here; apt install espeak-ng flite, {what}")
     say(f"{len(voices)} voices speak: {', '.join(f'{t!r}' for t in given.texts.values()) or 'on'}")
     made = _said(given, voices, settings, seed)
-    if given.speech is None:
-        spoken = synthesis.speech(settings["speech_s"], seed, without=_others(given, ""))
-        made.speech.extend(pcm(audio) for audio in spoken)
+    spoken = synthesis.speech(settings["speech_s"], seed, without=_others(given, ""))
+    made.speech.extend(pcm(audio) for audio in spoken)
     partial = kept.with_suffix(".partial")
     try:
         partial.write_bytes(pickle.dumps(made))
@@ -85,19 +89,20 @@ def _said(given: Given, voices: list[Any], settings: dict[str, Any], seed: int) 
     apart = [voice for place, voice in enumerate(voices) if place in chosen]
     teaching = [voice for voice in voices if voice not in apart]
 
-    def say_all(text: str, cast: list[Any], most: int) -> list[Pcm]:
-        lines = [(text, *manner) for manner in manners(cast, most, seed)] if cast else []
+    def say_all(texts: list[str], cast: list[Any]) -> list[Pcm]:
+        ways = manners(cast, len(texts), seed) if cast else []
+        lines = [(text, *way) for text, way in zip(texts, ways, strict=False)]
         return [pcm(audio) for audio in spoken(lines) if isinstance(audio, np.ndarray)]
 
     made = Made(voices=[str(voice) for voice in voices])
     for label, text in given.texts.items():
-        made.words[label] = say_all(text, teaching, settings["words"])
+        made.words[label] = say_all([text] * settings["words"], teaching)
         if not made.words[label]:
             raise DataError(f"--phrase {text!r}: no voice here can say it; record it instead")
         if not given.apart.get(label):
-            made.apart[label] = say_all(text, apart, APART)
+            made.apart[label] = say_all([text] * APART, apart)
         near = synthesis.near_misses(text, settings["near"], without=_others(given, label))
-        made.near[label] = [a for each in near for a in say_all(each, teaching, 1)]
+        made.near[label] = say_all(near, teaching)
     return made
 
 
@@ -113,6 +118,9 @@ def corpus(given: Given, made: Made, vocabulary: Vocabulary, seed: int) -> Corpu
         groups.append([*(recorded * times), *said])
     speech, _, _ = given.speech or made.background(seed)
     audio = [piece.audio for piece in speech]
+    if given.speech and made.speech:
+        # Where machines say nothing but the words, a machine's voice is taken for them.
+        audio += made.speech * max(1, len(audio) // (2 * len(made.speech)))
     unknown = vocabulary.unknown
     words = [word for group in groups for word in group]
     some = [words[at] for at in rng.permutation(len(words))[:FRAGMENTS]]
