@@ -1,8 +1,7 @@
 """Own words: a person's wake words and commands, from the bundled model on.
 
 Recordings of a word, or its text alone, and background without it, become DIR/checkpoint.pt,
-which `kws export` reads, and DIR/report.json. Seeded; run again after a kill it goes on. Four
-words take about five minutes on two cores.
+which `kws export` reads, and DIR/report.json. Seeded; run again after a kill it goes on.
 """
 
 from __future__ import annotations
