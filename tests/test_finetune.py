@@ -173,7 +173,8 @@ def test_an_ast_learns_and_hears_short_clips_at_their_cost(spotter, kws, tmp_pat
     out, report, told = spotter
     config = json.loads((out / "config.json").read_text(encoding="utf-8"))
     model = tmp_path / "words.onnx"
-    exported = kws("export", out, "-o", model, "--hop-s", "0.2")
+    window = ["--window-s", f"{report.window_s:g}"]  # as `kws train` says at its end
+    exported = kws("export", out, "-o", model, "--hop-s", "0.2", *window)
     pause = 0.003 * np.random.default_rng(4).standard_normal(2 * RATE)
     parts = [pause]
     for label in ["low", "high", "low"]:

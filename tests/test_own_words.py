@@ -330,6 +330,7 @@ def test_a_text_alone_is_enough_to_begin_with(tiny, tmp_path, monkeypatch):
     cast = [synthesis.Voice("flite", name) for name in ("slt", "rms", "kal16")]
     for room in (synthesis, synthesis.renderings):
         monkeypatch.setattr(room, "installed", lambda: cast)
+    monkeypatch.setattr(synthesis, "pronounces", lambda: False)
 
     found = own.train(
         None, tmp_path, Options(phrases=["Hey Marvin"], threads=1, epochs=1), lines.append
@@ -339,5 +340,6 @@ def test_a_text_alone_is_enough_to_begin_with(tiny, tmp_path, monkeypatch):
     assert 0 == found.words["hey_marvin"].recordings < found.words["hey_marvin"].synthesised
     assert any("synthesised voices alone" in line for line in found.weak)
     assert 3 == sum(line.startswith("warning: no --") for line in lines)
+    assert any("found by spelling" in line for line in lines)
     label = torch.load(found.checkpoint, weights_only=True)["known"]
     assert "hey marvin" in label.lower()

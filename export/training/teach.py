@@ -67,6 +67,8 @@ def synthesise(given: Given, settings: dict[str, Any], seed: int, folder: Path, 
         what = "--phrase and --synthesise need one" if given.texts else "or give --speech FOLDER"
         raise DataError(f"no speech synthesiser is here; apt install espeak-ng flite, {what}")
     say(f"{len(voices)} voices speak: {', '.join(f'{t!r}' for t in given.texts.values()) or 'on'}")
+    if given.texts and not synthesis.pronounces():
+        say("warning: without espeak-ng, near-misses are found by spelling, not by sound")
     made = _said(given, voices, settings, seed)
     spoken = synthesis.speech(settings["speech_s"], seed, without=_others(given, ""))
     made.speech.extend(pcm(audio) for audio in spoken)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 BUNDLED = "bundled"
 NEEDED = ("torch", "onnx", "tomli")
+SAID = {"phrases": "phrase"}
+"""Options that are called otherwise inside."""
 
 
 def train(
@@ -27,7 +29,10 @@ def train(
     ] = None,
     *,
     source: Annotated[
-        str, typer.Option("--from", metavar="CHECKPOINT", help="What to go on from.")
+        str,
+        typer.Option(
+            "--from", metavar="CHECKPOINT", help="What to go on from; a model file of ours, too."
+        ),
     ] = BUNDLED,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where it is kept.")],
     phrase: Annotated[
@@ -45,16 +50,26 @@ def train(
         Path | None, typer.Option(metavar="DIR", help="Room impulse responses.")
     ] = None,
     false_alarms: Annotated[
-        float, typer.Option(metavar="N", help="An hour, that thresholds are sought for.")
-    ] = 1.0,
+        float | None,
+        typer.Option(metavar="N", help="An hour, that thresholds are sought for; else 1."),
+    ] = None,
     audio_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of a dataset; else it is found.")
     ] = None,
     label_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of a dataset; else it is found.")
     ] = None,
+    speaker_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of a dataset; else it is found.")
+    ] = None,
     window_s: Annotated[
         float | None, typer.Option(metavar="S", help="Audio that is heard at a time.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(metavar="R", help="Learning rate of a checkpoint; else 5e-5.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Recordings a step; else 16.")
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="How often all is heard.")
@@ -67,22 +82,25 @@ def train(
 ) -> None:
     """Teach a network your own words or sounds; run again after a kill, it goes on.
 
-    From the bundled model: your words, from few recordings or their text alone, into
-    DIR/checkpoint.pt. From a checkpoint of transformers: any labels, into DIR. Then `kws export`.
+    From the bundled model, or one that went on from it: your words, from few recordings or their
+    text alone, into DIR/checkpoint.pt. From a checkpoint of transformers: any labels, into DIR.
+    Then `kws export`.
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise ConfigError(f"{' and '.join(missing)} missing; pip install 'kws[train]'")
     run = {"epochs": epochs, "threads": threads, "seed": seed}
-    own: dict[str, Any] = {"wake": wake, "speech": speech, "noise": noise, "rooms": rooms}
-    if source == BUNDLED:
-        _refuse("--from bundled", audio_column=audio_column, label_column=label_column)
-        own["wake"] = [] if wake is None else options.parse_words(wake)
-        said = {"phrases": phrase or [], "synthesise": synthesise, "false_alarms": false_alarms}
-        _own(data, out, {**own, **said, **run}, json=json)
+    own: dict[str, Any] = {"wake": None if wake is None else options.parse_words(wake)}
+    own |= {"speech": speech, "noise": noise, "rooms": rooms, "phrases": phrase}
+    own |= {"synthesise": synthesise, "false_alarms": false_alarms}
+    tuned: dict[str, Any] = {"audio_column": audio_column, "label_column": label_column}
+    tuned |= {"speaker_column": speaker_column, "window_s": window_s, "rate": rate, "batch": batch}
+    if source == BUNDLED or source.endswith(".onnx"):
+        _refuse(f"--from {source}", tuned)
+        start = None if source == BUNDLED else Path(source)
+        _own(data, out, {**_given(own), **run, "start": start}, json=json)
     else:
-        _refuse("a checkpoint of transformers", phrase=phrase, **own)
-        columns = {"audio_column": audio_column, "label_column": label_column}
-        _finetune(data, source, out, {**columns, "window_s": window_s, **run}, json=json)
+        _refuse("a checkpoint of transformers", own)
+        _finetune(data, source, out, {**_given(tuned), **run}, json=json)
 
 
 def _own(data: str | None, out: Path, asked: dict[str, Any], *, json: bool) -> None:
@@ -103,14 +121,22 @@ def _finetune(
     from export.training.finetuning.options import Options
 
     found = finetune.finetune(data, source, out, Options(**asked), _say)
-    _tell(found, report.lines(found), f"kws export {out} -o mine.onnx", json=json)
+    then = f"kws export {out} -o mine.onnx --window-s {found.window_s:g}"
+    _tell(found, report.lines(found), then, json=json)
 
 
-def _refuse(where: str, **given: object) -> None:
+def _refuse(where: str, options: dict[str, Any]) -> None:
     """Raise ConfigError where an option belongs to the other kind of training."""
-    for name, value in given.items():
-        if value:
-            raise ConfigError(f"--{name.replace('_', '-')} makes no sense with {where}")
+    for name in _given(options):
+        said = SAID.get(name, name.replace("_", "-"))
+        raise ConfigError(f"--{said} makes no sense with {where}")
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given; the others have their own defaults."""
+    return {
+        name: value for name, value in options.items() if value is not None and value is not False
+    }
 
 
 def _say(text: str) -> None:
