@@ -193,14 +193,37 @@ def test_a_backlog_drops_the_older_half_as_one_jump():
     assert backlog.lost == 60
 
 
-def test_an_overflow_shows_as_a_jump_by_the_clock():
-    """The system says that it lost samples, but not how many: the time between tells."""
-    backlog = Backlog(rate=100, seconds=10)
-    backlog.push(b"x", 10, 5.0)
-    backlog.push(b"x", 10, 5.4, overflow=True)
-    backlog.push(b"x", 10, 5.4, overflow=True)
+@pytest.mark.parametrize(
+    ("overflow", "late", "jump"), [(True, 0.3, 30), (True, 0, 1), (False, 9, 900)]
+)
+def test_lost_samples_show_as_a_jump_by_the_clock(streams, monkeypatch, overflow, late, jump):
+    """The system says that it lost some, not how many; where all stood still it says nothing."""
+    clock = [5.0]
+    monkeypatch.setattr(microphone, "elapsed_s", lambda: clock[0])
+    source = Microphone(device())
+    blocks = iter(source)
+    threading.Timer(0.05, lambda: streams[0].bring([0.1] * 10)).start()
+    first = next(blocks)
+    clock[0] += 0.1 + late
+    streams[0].bring([0.1] * 10, overflow=overflow)
+    second = next(blocks)
+    source.close()
 
-    assert [backlog.take(0).start for _ in range(3)] == [0, 40, 51]
+    assert second.start - first.end == jump
+
+
+def test_a_process_that_was_stopped_hears_on(streams, monkeypatch):
+    """The clock has run on, but the device had no chance to give anything."""
+    source = Microphone(device())
+    blocks = iter(source)
+    threading.Timer(0.05, lambda: streams[0].bring([0.1] * 10)).start()
+    next(blocks)
+    real = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: real() + 60)
+    threading.Timer(0.4, lambda: streams[0].bring([0.1] * 10)).start()
+
+    assert len(next(blocks).samples) == 10
+    source.close()
 
 
 def test_a_closed_backlog_wakes_who_waits():

@@ -108,6 +108,18 @@ def test_ctrl_c_ends_with_a_summary(pulse, tmp_path):
         assert summary["cpu_s"] > 0
 
 
+def test_a_process_that_was_stopped_hears_on(pulse, tmp_path):
+    """Stopped for longer than a dead device is waited for; what was lost is told."""
+    model = models.write(tmp_path / "tones.onnx")
+    with listening(tmp_path, pulse, "--model", str(model)) as listener:
+        listener.process.send_signal(signal.SIGSTOP)
+        time.sleep(5)
+        listener.process.send_signal(signal.SIGCONT)
+        listener.until(lambda: any(line["type"] == "audio_lost" for line in listener.news()))
+        pulse.play(tones(tmp_path, "yes")).wait(PATIENCE_S)
+        listener.until(lambda: listener.keywords() == ["yes"])
+
+
 @pytest.mark.parametrize("loss", ["unplug", "kill_server"])
 def test_a_microphone_that_goes_away_is_an_error(pulse, tmp_path, loss):
     """Unplugged, or with the sound server dead: one clear line and exit code 3, never silence."""

@@ -34,25 +34,19 @@ class Backlog:
     """
 
     def __init__(self, rate: int, seconds: float) -> None:
-        self._rate, self._limit = rate, round(rate * seconds)
+        self._limit = round(rate * seconds)
         self._pieces: deque[Piece] = deque()
         self._changed = threading.Condition()
         self._waiting = 0
-        self._ends_at = 0.0  # wall time of `end`
         self.end = self.lost = 0
         self.closed = False
 
-    def push(self, data: bytes, length: int, wall_time: float, *, overflow: bool = False) -> None:
-        """Append a piece; `overflow`: the system dropped samples before it, nobody knows how many.
-
-        Then the clock tells, and at least one is missing, so that it shows as a jump.
-        """
+    def push(self, data: bytes, length: int, wall_time: float, *, missing: int = 0) -> None:
+        """Append a piece; `missing`: so many samples were dropped before it, by somebody else."""
         with self._changed:
-            if overflow and self.end:
-                self.end += max(1, round((wall_time - self._ends_at) * self._rate))
+            self.end += missing if self.end else 0
             self._pieces.append(Piece(data, self.end, length, wall_time))
             self.end += length
-            self._ends_at = wall_time + length / self._rate
             self._waiting += length
             if self._waiting > self._limit:
                 self._drop()

@@ -12,6 +12,7 @@ import numpy as np
 from kws.errors import DeviceError
 from kws.flow import Block, DigitalSilence, Event
 from kws.sources.backlog import Backlog, Piece
+from kws.sources.clock import elapsed_s
 from kws.sources.devices import Input, find, portaudio
 
 QUEUE_S = 10.0
@@ -20,6 +21,10 @@ BLOCK_S = 0.04
 """Seconds a callback: half of a short hop, so that few wake-ups cost little delay."""
 FIRST_BLOCK_S, STALLED_S = 10.0, 3.0
 """Seconds without a callback after which the device is lost; some start slowly."""
+WAIT_S = 0.25
+"""Seconds between two looks at whether it still lives."""
+LATE_S = 2.0
+"""Seconds that a callback comes too late only where something stood still."""
 SILENT_S = 3.0
 """Seconds of nothing but zeros: no live microphone gives them."""
 BUSY_WAITS_S = (0.0, 0.3, 0.6, 1.2)
@@ -37,7 +42,7 @@ class Microphone:
 
     Blocks are float32 [n, channels] with the wall time of their first sample. Recording begins
     with the iteration. `lost`: samples dropped because nobody took them for 10 s; `overflows`:
-    times that the system itself dropped some. Both show as a jump in `start`.
+    times that the system itself dropped some, or stood still. Both show as a jump in `start`.
 
     Raises ConfigError: no such device. DeviceError, when made: none at all, busy, no PortAudio;
     while iterated: it was lost, or gives nothing any more.
@@ -55,16 +60,19 @@ class Microphone:
         self._zeros, self._events = Zeros(self.rate), list[Event]()
         self._device = threading.Lock()  # starting and closing exclude each other
         self.channels, self._stream = self._open(channel)
-        self._heard = time.monotonic()
+        self._called = 0.0  # when the last callback came
 
     def __iter__(self) -> Iterator[Block]:
         """Deliver blocks until closed."""
         self._start()
+        waited = 0.0  # not by the clock, which runs on while this process is stopped
         while not self._backlog.closed:
-            piece = self._backlog.take(0.25)
+            piece = self._backlog.take(WAIT_S)
             if piece is None:
-                self._check_alive()
+                waited += WAIT_S
+                self._check_alive(waited)
                 continue
+            waited = 0.0
             samples = np.frombuffer(piece.data, np.float32).reshape(-1, self.channels)
             self._events += self._zeros.process(piece, sound=bool(samples.any()))
             yield Block(samples, piece.start, self.rate, piece.wall_time)
@@ -124,7 +132,6 @@ class Microphone:
         with self._device:
             if self._backlog.closed or self._stream.active:
                 return
-            self._heard = time.monotonic()
             try:
                 self._stream.start()
             except portaudio().PortAudioError as error:
@@ -135,11 +142,17 @@ class Microphone:
         delay = clock.currentTime - clock.inputBufferAdcTime
         if not 0 < delay < QUEUE_S:  # not every system tells when the first sample was heard
             delay = length / self.rate
-        self._heard = time.monotonic()
-        self.overflows += status.input_overflow
-        self._backlog.push(bytes(data), length, time.time() - delay, overflow=status.input_overflow)
+        now = elapsed_s()
+        late = now - self._called - length / self.rate
+        self._called = now
+        # An overflow does not say how much is gone: the clock does. Late without one: this process
+        # stood still, or the computer slept, and the sound system may have kept some or nothing.
+        overflow = bool(status.input_overflow) or (self._backlog.end > 0 and late > LATE_S)
+        self.overflows += overflow
+        missing = max(1, round(late * self.rate)) if overflow else 0
+        self._backlog.push(bytes(data), length, time.time() - delay, missing=missing)
 
-    def _check_alive(self) -> None:
+    def _check_alive(self, waited: float) -> None:
         """Raise DeviceError when it is gone: its callbacks just stop, nobody says so."""
         with self._device:
             if self._backlog.closed:
@@ -148,7 +161,7 @@ class Microphone:
                 raise DeviceError(f"{self.input} is gone: the sound system ended the recording")
         began = self._backlog.end > 0
         patience = STALLED_S if began else FIRST_BLOCK_S
-        if time.monotonic() - self._heard > patience:
+        if waited > patience:
             gone = "is gone: no audio" if began else "gave no audio at all"
             raise DeviceError(f"{self.input} {gone} for {patience:.0f} s")
 
