@@ -22,6 +22,7 @@ from export.training.vocabulary import COMMANDS, WAKE_WORDS
 from kws.session import load
 
 RESULT = Path(__file__).with_suffix(".json")
+ROOT = Path(__file__).parent.parent
 NEWER = "xJuliee"
 """Source whose clips are Speech Commands v0.02's: closer to the official test archive."""
 SHOWN = 10
@@ -70,6 +71,7 @@ def evaluate(options: str, work: Path, more: list[str]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", *command, *more, "--json"],
         cwd=work,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},  # this clone's kws, whichever is installed
         stdout=subprocess.PIPE,
         check=True,
     )
