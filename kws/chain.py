@@ -54,7 +54,7 @@ class Chain:
         self._latency = max(one.latency for one in cards)
         self.smoothing = round(max(rule.smoothing_s for rule in settings.rules) * self.rate)
         self._resampler = Resampler(self.rate, channel=channel)
-        self.gate = _gate(cards, gate, self._latency + self.smoothing)
+        self.gate = _gate(models, gate, self._latency + self.smoothing)
         self._frame = self.gate.detector.frame
         self._classifiers = [classify(model, index) for index, model in enumerate(models)]
         self.hop = max(stage.hop for stage in self._classifiers)
@@ -146,12 +146,14 @@ def _one_rate(cards: Sequence[card.Card]) -> int:
     return rates.pop()
 
 
-def _gate(cards: Sequence[card.Card], name: str | None, behind: int) -> Gate:
+def _gate(models: Sequence[Model], name: str | None, behind: int) -> Gate:
     """Make the gate that all models share; `behind`: latency and smoothing, in samples."""
+    cards = [model.card for model in models]
     rate = cards[0].sample_rate
     asked = {one.gate.name for one in cards}
     name = name or (asked.pop() if len(asked) == 1 else "none")
-    parameters = next((one.gate.parameters for one in cards if one.gate.name == name), {})
+    meant = next((model for model in models if model.card.gate.name == name), None)
+    parameters = meant.card.gate.parameters if meant else {}
     hangover = max(one.gate.hangover_s for one in cards)
     grid = math.lcm(*(one.hop for one in cards))
     if grid > GRID_S * rate:
@@ -159,7 +161,7 @@ def _gate(cards: Sequence[card.Card], name: str | None, behind: int) -> Gate:
         raise ConfigError(f"the models' hops, {hops} samples, have no common multiple under 2 s")
     preroll = max(one.window for one in cards) + round(PREROLL_S * rate)
     return Gate(
-        detector(name, rate, parameters),
+        detector(name, rate, parameters, meant.gate if meant else None),
         preroll=preroll,
         hangover=max(round(hangover * rate), behind + round(HANGOVER_S * rate)),
         grid=grid,

@@ -34,7 +34,8 @@ def load(path: str | os.PathLike[str] | None = None) -> Model:
 class Model:
     """An opened model file. Immutable: many spotters and threads can share one.
 
-    card: what the file says about itself. path: where it lies.
+    card: what the file says about itself. path: where it lies. gate: the network that it holds for
+        its gate, itself a model, or None.
     initial_state: a stream model's state after `window` zeros, silent history; empty for a
         window model. Not to be written to.
     """
@@ -47,12 +48,15 @@ class Model:
         self._outputs += [f"{node.name}.next" for node in self._states]
         self._embeds = "embedding" in {node.name for node in session.get_outputs()}
         self.initial_state = self._after_silence()
+        self.gate = None if card.gate_model is None else Model.load(path, card.gate_model)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | None = None) -> Model:
-        """Open a model file; see `kws.load`."""
+    def load(
+        cls, path: str | os.PathLike[str] | None = None, content: bytes | None = None
+    ) -> Model:
+        """Open a model file; see `kws.load`. content: what it holds, where it isn't to be read."""
         file = BUNDLED if path is None else Path(path)
-        session = _open(file)
+        session = _open(file, content)
         text = session.get_modelmeta().custom_metadata_map.get(KEY)
         if text is None:
             raise CardError(f"{file}: has no model card; make a kws model of it with kws export")
@@ -60,7 +64,9 @@ class Model:
         _check(session, card, file)
         try:
             return cls(session, card, file)
-        except Exception as error:  # noqa: BLE001 - as above
+        except ModelError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as below
             raise ModelError(f"{file}: can't be run: {_reason(error)}") from None
 
     @property
@@ -117,8 +123,8 @@ class Model:
         return f"Model({str(self.path)!r}, {self.card.kind}, {len(self.labels)} labels)"
 
 
-def _open(file: Path) -> onnxruntime.InferenceSession:
-    if not file.is_file():
+def _open(file: Path, content: bytes | None) -> onnxruntime.InferenceSession:
+    if content is None and not file.is_file():
         what = "is a directory" if file.is_dir() else "no such file"
         raise ModelError(f"{file}: {what}; give the path of an .onnx file")
     import onnxruntime
@@ -134,7 +140,7 @@ def _open(file: Path) -> onnxruntime.InferenceSession:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(
-            str(file), sess_options=options, providers=["CPUExecutionProvider"]
+            content or str(file), sess_options=options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no base of their own
         raise ModelError(f"{file}: is not a readable ONNX model: {_reason(error)}") from None

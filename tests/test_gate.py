@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from models import HOP, RATE, card, noise, tone, write
 
 from kws import gates
+from kws.card import Gate as CardGate
+from kws.card import Label
 from kws.chain import Chain
 from kws.classifiers import StreamClassifier
-from kws.errors import ConfigError
+from kws.errors import ConfigError, ModelError
 from kws.flow import Block, GateChanged
 from kws.gate import Gate
 from kws.session import load
+from kws.spotter import Spotter
 from kws.thresholds import Settings
 
 FRAME, PREROLL, HANGOVER, GRID = 10, 55, 25, 8
@@ -180,8 +183,8 @@ def test_the_hangover_outlasts_latency_and_smoothing(tmp_path):
 
 
 def test_gates_are_found_by_their_files():
-    assert {"none", "webrtc"} <= set(gates.names())
-    with pytest.raises(ConfigError, match="none, webrtc"):
+    assert {"learned", "none", "webrtc"} <= set(gates.names())
+    with pytest.raises(ConfigError, match="learned, none, webrtc"):
         gates.detector("silero", RATE, {})
     with pytest.raises(ConfigError, match="does not take"):
         gates.detector("none", RATE, {"mode": 1})
@@ -214,6 +217,50 @@ def test_webrtc_takes_only_its_rates_and_modes():
         gates.detector("webrtc", 22_050, {})
     with pytest.raises(ConfigError, match="0 to 3"):
         gates.detector("webrtc", RATE, {"mode": 4})
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """A model of tones whose gate's network takes 500 Hz for silence, and all else for voice."""
+    named = ["_silence_", "no", "jarvis", "_rest_"]
+    inner = card(labels=[Label(name) for name in named], thresholds={})
+    content = write(tmp_path / "inner.onnx", inner).read_bytes()
+    gate = CardGate("learned", {"mode": 0, "threshold": 0.7}, hangover_s=0.1)
+    return load(write(tmp_path / "guarded.onnx", card(gate=gate, gate_model=content)))
+
+
+def test_a_learned_gate_opens_on_what_its_network_takes_for_voice(guarded):
+    """WebRTC takes both tones for voice; the network refuses one, and the gate stays closed."""
+    first = gates.detector("webrtc", RATE, {"mode": 0})
+    second = gates.detector("learned", RATE, {"mode": 0, "threshold": 0.7}, guarded.gate)
+
+    for name, voice in {"yes": False, "no": True, "jarvis": True}.items():
+        frames = tone(name, 1).reshape(-1, first.frame)
+        assert any(first.voiced(frame) for frame in frames)
+        second.reset()
+        assert voice == any(second.voiced(frame) for frame in frames)
+
+
+def test_a_model_brings_its_gates_network_and_none_opens_everything(guarded):
+    """What the gate refuses is not classified; the words behind it are found as without it."""
+    pause = np.zeros(RATE, np.float32)
+    audio = np.concatenate([pause, tone("no", 0.3), pause, tone("yes", 1)])
+    closed, opened = Spotter(guarded), Spotter(guarded, gate="none")
+    found = [[each.keyword for each in spotter.push(audio)] for spotter in (closed, opened)]
+
+    assert [["no"], ["no", "yes"]] == found
+    assert closed.stats.inferences < opened.stats.inferences / 2
+
+
+def test_a_learned_gate_needs_its_network(guarded, models, tmp_path):
+    """One line that says which gate there is."""
+    with pytest.raises(ConfigError, match="holds no network for gate learned; use gate webrtc"):
+        Spotter(models["stream"], gate="learned")
+    with pytest.raises(ConfigError, match="is none for gate learned"):
+        gates.detector("learned", RATE, {}, models["stream"])
+    broken = card(gate=CardGate("learned"), gate_model=b"no model")
+    with pytest.raises(ModelError, match="is not a readable ONNX model"):
+        load(write(tmp_path / "broken.onnx", broken))
 
 
 def test_a_stream_classifier_runs_on_where_a_gate_reopens_in_time(models):

@@ -12,6 +12,7 @@ from kws.flow import Block, Detection, GateChanged, KeywordStuck, Scores
 from kws.gate import Gate
 from kws.gates import detector
 from kws.resample import Resampler
+from kws.session import load
 from kws.spotter import Spotter
 from kws.thresholds import Settings
 
@@ -33,6 +34,7 @@ STAGES = {
     "resampler, 8 kHz": lambda models: Resampler(RATE),
     "gate, none": lambda models: _gate("none"),
     "gate, webrtc": lambda models: _gate("webrtc"),
+    "gate, learned": lambda models: _gate("learned", load().gate),
     "stream classifier": lambda models: StreamClassifier(models["stream"]),
     "window classifier": lambda models: WindowClassifier(models["window"]),
     **{name: lambda models, o=o: _chain(models, **o) for name, o in CHAINS.items()},
@@ -50,8 +52,9 @@ SIZES = st.lists(
 ).filter(lambda sizes: sum(sizes) > 300)
 
 
-def _gate(name):
-    return Gate(detector(name, RATE, {}), preroll=5_000, hangover=8_000, grid=320, reach=9_000)
+def _gate(name, model=None):
+    found = detector(name, RATE, {}, model)
+    return Gate(found, preroll=5_000, hangover=8_000, grid=320, reach=9_000)
 
 
 def _chain(models, *, kind="stream", both=False, **options):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kws.errors import ConfigError
 from kws.flow import Samples
+
+if TYPE_CHECKING:
+    from kws.session import Model
 
 
 class Detector(Protocol):
@@ -31,16 +34,23 @@ def names() -> list[str]:
     return sorted(module.name for module in iter_modules(__path__))
 
 
-def detector(name: str, rate: int, parameters: Mapping[str, int | float | str]) -> Detector:
+def detector(
+    name: str,
+    rate: int,
+    parameters: Mapping[str, int | float | str],
+    model: Model | None = None,
+) -> Detector:
     """Make the named gate's detector for one stream at `rate`.
 
-    Raises ConfigError: no such gate, a rate or a parameter that it does not take.
+    model: the network that a model file holds for its gate. Raises ConfigError: no such gate, a
+    rate or a parameter that it does not take.
     """
     if name not in names():
         raise ConfigError(f"there is no gate {name!r}; there are {', '.join(names())}")
     make = import_module(f"kws.gates.{name}").Detector
+    network: dict[str, Any] = {} if model is None else {"model": model}
     try:
-        made: Detector = make(rate, **parameters)
+        made: Detector = make(rate, **parameters, **network)
     except TypeError:
         raise ConfigError(f"gate {name} does not take {dict(parameters)}") from None
     return made
