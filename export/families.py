@@ -48,6 +48,7 @@ class Known(Strict, frozen=True):
     thresholds: dict[str, Threshold] = msgspec.field(default_factory=dict)
     decision: Decision | None = None
     gate: Gate | None = None
+    gate_model: bytes | None = None
     data: list[Data] = msgspec.field(default_factory=list)
     licence: str = ""
     languages: list[str] = msgspec.field(default_factory=list)

@@ -124,15 +124,16 @@ def store_int8(model: onnx.ModelProto) -> None:
 
 
 def form_logmel(model: onnx.ModelProto, prefix: str, low: float, high: float, rate: int) -> None:
-    """Replace a LogMel's two stored matrices by the few nodes that compute them at load."""
+    """Replace a LogMel's two large constants by the few nodes that compute them at load."""
     mels = int(_initializer(model, f"{prefix}mel").dims[1])
-    _form_dft(model, f"{prefix}dft")
+    _form_fine(model, f"{prefix}fine")
     _form_mel(model, f"{prefix}mel", np.array([logmel.mel(low), logmel.mel(high)]), mels, rate)
 
 
-def _form_dft(model: onnx.ModelProto, name: str) -> None:
-    n = np.arange(logmel.FRAME, dtype=np.int32)[:, None]
-    hann = 0.5 - 0.5 * np.cos(n * (2 * math.pi / logmel.FRAME))
+def _form_fine(model: onnx.ModelProto, name: str) -> None:
+    def join(parts: Sequence[str], made: str, axis: int) -> onnx.NodeProto:
+        return helper.make_node("Concat", [f"{name}.{p}" for p in parts], [made], axis=axis)
+
     nodes = [
         helper.make_node("Mul", [f"{name}.n", f"{name}.k"], [f"{name}.nk"]),
         # whole turns are taken out in integers: float32 would lose the phase
@@ -141,15 +142,16 @@ def _form_dft(model: onnx.ModelProto, name: str) -> None:
         helper.make_node("Mul", [f"{name}.real", f"{name}.unit"], [f"{name}.phase"]),
         helper.make_node("Cos", [f"{name}.phase"], [f"{name}.cos"]),
         helper.make_node("Sin", [f"{name}.phase"], [f"{name}.sin"]),
-        helper.make_node("Concat", [f"{name}.cos", f"{name}.sin"], [f"{name}.wave"], axis=1),
-        helper.make_node("Mul", [f"{name}.wave", f"{name}.window"], [f"{name}.value"]),
+        helper.make_node("Neg", [f"{name}.sin"], [f"{name}.minus"]),
+        join(["cos", "minus"], f"{name}.reals", axis=2),
+        join(["sin", "cos"], f"{name}.imaginaries", axis=2),
+        join(["reals", "imaginaries"], f"{name}.value", axis=1),
     ]
     constants: dict[str, NDArray[Any]] = {
-        f"{name}.n": n,
-        f"{name}.k": np.arange(logmel.FFT // 2 + 1, dtype=np.int32)[None],
-        f"{name}.size": np.asarray(logmel.FFT, np.int32),
-        f"{name}.unit": np.asarray(2 * math.pi / logmel.FFT, np.float32),
-        f"{name}.window": hann.astype(np.float32),
+        f"{name}.n": np.arange(logmel.FINE, dtype=np.int32)[None, :, None],
+        f"{name}.k": logmel.bins().numpy().astype(np.int32)[:, None],
+        f"{name}.size": np.asarray(logmel.FRAME, np.int32),
+        f"{name}.unit": np.asarray(2 * math.pi / logmel.FRAME, np.float32),
     }
     _replace(model, name, nodes, constants)
 
@@ -159,15 +161,13 @@ def _form_mel(
 ) -> None:
     low, high = edges
     step = (high - low) / (mels + 1)
-    hertz = np.arange(logmel.FFT // 2 + 1) * (rate / logmel.FFT)
-    position = 1127.0 * np.log1p(hertz / 700.0) / step
+    position = logmel.bin_positions(rate).numpy() / step
     centre = low / step + np.arange(1, mels + 1)
     nodes = [
         helper.make_node("Sub", [f"{name}.position", f"{name}.centre"], [f"{name}.offset"]),
         helper.make_node("Abs", [f"{name}.offset"], [f"{name}.distance"]),
         helper.make_node("Sub", [f"{name}.one", f"{name}.distance"], [f"{name}.slope"]),
-        helper.make_node("Relu", [f"{name}.slope"], [f"{name}.once"]),
-        helper.make_node("Concat", [f"{name}.once"] * 2, [f"{name}.value"], axis=0),
+        helper.make_node("Relu", [f"{name}.slope"], [f"{name}.value"]),
     ]
     constants: dict[str, NDArray[Any]] = {
         f"{name}.position": position.astype(np.float32)[:, None],

@@ -15,7 +15,7 @@ from export.checkpoint import Checkpoint
 from export.families import Asked, Known, Original
 from export.frontends.logmel import OVERLAP
 from export.stream import window_scores
-from export.training.network import FIRST, KERNEL, STRIDE, Config, XVector, folded
+from export.training.network import FIRST, STRIDE, Config, XVector, folded
 from export.training.vocabulary import LABELS
 from kws.card import Network
 from kws.errors import ExportError
@@ -60,7 +60,7 @@ def read_network(state: dict[str, Any]) -> XVector:
         for name, value in state["average"].items()
         if name.startswith("module.")
     }
-    network = XVector(Config(**state["config"]), norm="first_norm.weight" in average)
+    network = XVector(Config(**state["config"]), norm="scale" in average)
     network.load_state_dict(average)
     return folded(network)
 
@@ -121,7 +121,7 @@ class Window(nn.Module):
     def forward(self, mels: Tensor) -> tuple[Tensor, Tensor]:
         """Judge the window's last hop."""
         network = self.network
-        embedding = network.embedding(network.merge(*network.statistics(mels)))
+        embedding = network.embedding(network.merge(network.hop_means(mels)))
         return network.classify(embedding), embedding
 
 
@@ -137,32 +137,30 @@ class Stream(nn.Module):
         config = self.network.config
         shapes: dict[str, tuple[int, ...]] = {
             "audio": (OVERLAP,),
-            "mels": (config.mels, FIRST - STRIDE),
+            "mels": (FIRST - STRIDE, config.mels),
         }
-        for i, dilation in enumerate(config.dilations):
-            shapes[f"blocks.{i}"] = (config.channels, (KERNEL - 1) * dilation)
-        shapes["means"] = shapes["moments"] = (config.pooled, config.pool - 1)
+        for i, block in enumerate(self.network.residual):
+            shapes[f"blocks.{i}"] = (block.context, config.channels)
+        shapes["means"] = (config.pooled, config.pool - 1)
         return {f"state.{name}": torch.zeros(batch, *shape) for name, shape in shapes.items()}
 
     def forward(self, audio: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Score a hop: audio [batch, hop], states in the order of initial_state."""
-        network = self.network
-        past, mels_past, *blocks_past, means_past, moments_past = state
+        network, config = self.network, self.network.config
+        past, mels_past, *blocks_past, means_past = state
         heard = torch.cat([past, audio], 1)
-        mels = torch.cat([mels_past, network.normalise(network.features(heard))], 2)
-        frames, kept = network.begin(mels), []
-        for block, before in zip(network.blocks, blocks_past, strict=True):
-            seen = torch.cat([before, frames], 2)
-            kept.append(seen[:, :, -block.context :])  # type: ignore[operator]
-            # What the block crops of `seen` for its identity is `frames`, which is at hand.
-            frames = frames + block.transformed(seen)  # type: ignore[operator]
-        mean, moment = network.hop_statistics(network.widen(frames))
-        means = torch.cat([means_past, mean], 2)
-        moments = torch.cat([moments_past, moment], 2)
-        scores = network.classify(network.embedding(network.merge(means, moments))).softmax(1)
+        mels = torch.cat([mels_past, network.features.energies(heard)], 1)
+        frames, kept = network.first.rows(mels, config.size, STRIDE), []
+        for block, before in zip(network.residual, blocks_past, strict=True):
+            hop = frames.reshape(-1, config.size, config.channels)
+            seen = torch.cat([before, hop], 1)
+            kept.append(hop if block.context == config.size else seen[:, -block.context :])
+            frames = frames + block.rows(seen, config.size)
+        wide = network.wide.rows(frames, config.size).reshape(-1, config.size, config.pooled)
+        means = torch.cat([means_past, wide.mean(1)[:, :, None]], 2)
+        scores = network.classify(network.embedding(network.merge(means))).softmax(1)
         return (
-            scores, heard[:, -OVERLAP:], mels[:, :, -(FIRST - STRIDE) :], *kept,
-            means[:, :, 1:], moments[:, :, 1:],
+            scores, heard[:, -OVERLAP:], mels[:, -(FIRST - STRIDE) :], *kept, means[:, :, 1:],
         )  # fmt: skip
 
 

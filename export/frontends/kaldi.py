@@ -7,7 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from export.frontends.logmel import FFT, FRAME, PIECE, SHIFT, mel_matrix
+from export.frontends.logmel import FRAME, PIECE, SHIFT, positions, triangles
+
+FFT = 512
 
 LOW = 20
 """Hz at which the lowest triangle begins; the highest ends at half the rate."""
@@ -62,9 +64,10 @@ class Fbank(nn.Module):
 
     def __init__(self, window: Tensor, mels: int, rate: int, scale: float = 1.0) -> None:
         super().__init__()
-        triangles = mel_matrix(mels, LOW, rate // 2, rate)[BINS]
+        position = positions(torch.arange(FFT // 2 + 1), rate / FFT)[BINS]
+        matrix = triangles(position, mels, LOW, rate // 2)
         self.register_buffer("dft", basis(window, scale), persistent=False)
-        self.register_buffer("mel", torch.cat([triangles, triangles]), persistent=False)
+        self.register_buffer("mel", torch.cat([matrix, matrix]), persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
         """Frame by a reshape and five slices; their bounds hold for every length."""

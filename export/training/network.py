@@ -7,6 +7,7 @@ residual blocks and everything causal: an output depends on a finite past alone.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,28 +15,36 @@ from torch import Tensor, nn
 from export.frontends.logmel import OVERLAP, SHIFT, LogMel
 
 FIRST, STRIDE = 5, 2
-"""Kernel and stride of the first convolution: 10 ms frames become 20 ms frames."""
-KERNEL = 3
-EPSILON = 1e-4
+"""Kernel and stride of the first layer: 10 ms frames become 20 ms frames."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes. `hop` in 10 ms frames, `pool` in hops, dilations in 20 ms frames.
+    """Sizes. `hop` in 10 ms frames, `pool` in hops; a block has a kernel and a dilation.
 
-    The pool is cut into `segments`, each with a mean of its own, so that the order of sounds
-    survives pooling; the deviation is the whole pool's.
+    Dilations in 20 ms frames. The pool is cut into `segments`, each with a mean of its own, so
+    that the order of sounds survives pooling; beside these, the highest value of all of it says
+    what was heard at all. Raises ValueError: sizes that don't fit.
     """
 
     labels: int
     mels: int = 40
     channels: int = 128
-    dilations: list[int] = field(default_factory=lambda: [1, 2, 3, 4])
-    pooled: int = 256
+    kernels: list[int] = field(default_factory=lambda: [5, 3, 3])
+    dilations: list[int] = field(default_factory=lambda: [1, 4, 4])
+    pooled: int = 192
     embedding: int = 96
     hop: int = 8
     pool: int = 12
-    segments: int = 3
+    segments: int = 2
+
+    def __post_init__(self) -> None:
+        if len(self.kernels) != len(self.dilations):
+            raise ValueError("each block has a kernel and a dilation")
+        if self.context % self.size:
+            raise ValueError("the blocks' context must be a whole number of hops")
+        if self.pool % self.segments:
+            raise ValueError("the pool must be cut into segments of whole hops")
 
     @property
     def hop_samples(self) -> int:
@@ -43,14 +52,24 @@ class Config:
         return self.hop * SHIFT
 
     @property
+    def size(self) -> int:
+        """20 ms frames in a hop."""
+        return self.hop // STRIDE
+
+    @property
     def context(self) -> int:
         """20 ms frames of past that the blocks look back."""
-        return sum((KERNEL - 1) * dilation for dilation in self.dilations)
+        return sum((k - 1) * d for k, d in zip(self.kernels, self.dilations, strict=True))
+
+    @property
+    def statistics(self) -> int:
+        """Values that the pool is summed up in."""
+        return (self.segments + 1) * self.pooled
 
     @property
     def warmup(self) -> int:
         """Hops that go by before the first output that depends on audio alone."""
-        return self.context * STRIDE // self.hop + self.pool
+        return self.context // self.size + self.pool
 
     @property
     def window(self) -> int:
@@ -63,116 +82,104 @@ class Config:
         return asdict(self)
 
 
-class Residual(nn.Module):
-    """Dilated causal convolution beside the identity, which is cropped to match."""
+class Layer(nn.Module):
+    """An affine map of `kernel` frames, `dilation` apart, then batch norm and ReLU."""
 
-    def __init__(self, channels: int, dilation: int, norm: bool) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1, *, norm: bool = True
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(channels, channels, KERNEL, dilation=dilation)
-        self.norm = nn.BatchNorm1d(channels) if norm else nn.Identity()
-        self.context = (KERNEL - 1) * dilation
+        self.linear = nn.Linear(kernel * inputs, outputs)
+        self.norm = nn.BatchNorm1d(outputs) if norm else nn.Identity()
+        self.inputs, self.kernel, self.dilation = inputs, kernel, dilation
+        self.context = (kernel - 1) * dilation
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [batch, channels, context + frames] to [batch, channels, frames]."""
-        return x[:, :, self.context :] + self.transformed(x)
+    def forward(self, x: Tensor, stride: int = 1) -> Tensor:
+        """Map [batch, inputs, context + frames] to [batch, outputs, frames]."""
+        weight = self.linear.weight.reshape(-1, self.kernel, self.inputs).transpose(1, 2)
+        weight = weight.contiguous()  # else what is made is not, and all that follows is slow
+        made = nn.functional.conv1d(x, weight, self.linear.bias, stride, dilation=self.dilation)
+        return torch.relu(self.norm(made))
 
-    def transformed(self, x: Tensor) -> Tensor:
-        """What is added to the identity."""
-        return torch.relu(self.norm(self.conv(x)))
+    def rows(self, x: Tensor, count: int, stride: int = 1) -> Tensor:
+        """Map [batch, context + frames, inputs] to [batch * frames, outputs], the norm folded.
+
+        The form that streams: for a hop's few frames a product of matrices is faster.
+        """
+        if self.kernel > 1:
+            taps = self.dilation * torch.arange(self.kernel)
+            x = x[:, stride * torch.arange(count)[:, None] + taps]
+        return torch.relu(self.linear(x.reshape(-1, self.kernel * self.inputs)))
 
 
 class XVector(nn.Module):
-    """Log-mels in, logits per hop out. With `norm` False the batch norms are folded away."""
+    """Log-mels in, logits per hop out. With `norm` False the norms are folded into the layers."""
 
     def __init__(self, config: Config, norm: bool = True) -> None:
         super().__init__()
-        if config.context * STRIDE % config.hop:
-            raise ValueError("the dilations' context must be a whole number of hops")
-        if config.pool % config.segments:
-            raise ValueError("the pool must be cut into segments of whole hops")
         self.config = config
         self.features = LogMel(config.mels)
-        self.scale = nn.Parameter(torch.full((config.mels, 1), 0.25), requires_grad=False)
-        self.shift = nn.Parameter(torch.full((config.mels, 1), 1.0), requires_grad=False)
-
-        def batch_norm(channels: int) -> nn.Module:
-            return nn.BatchNorm1d(channels) if norm else nn.Identity()
-
-        self.first = nn.Conv1d(config.mels, config.channels, FIRST, stride=STRIDE)
-        self.first_norm = batch_norm(config.channels)
+        if norm:
+            self.scale = nn.Parameter(torch.full((config.mels, 1), 0.25), requires_grad=False)
+            self.shift = nn.Parameter(torch.full((config.mels, 1), 1.0), requires_grad=False)
+        self.first = Layer(config.mels, config.channels, FIRST, norm=norm)
         self.blocks = nn.ModuleList(
-            Residual(config.channels, dilation, norm) for dilation in config.dilations
+            Layer(config.channels, config.channels, kernel, dilation, norm=norm)
+            for kernel, dilation in zip(config.kernels, config.dilations, strict=True)
         )
-        self.wide = nn.Conv1d(config.channels, config.pooled, 1)
-        self.wide_norm = batch_norm(config.pooled)
-        self.embed = nn.Linear((config.segments + 1) * config.pooled, config.embedding)
-        self.embed_norm = batch_norm(config.embedding)
+        self.wide = Layer(config.channels, config.pooled, norm=norm)
+        self.embed = nn.Linear(config.statistics, config.embedding)
+        self.embed_norm = nn.BatchNorm1d(config.embedding) if norm else nn.Identity()
         self.classify = nn.Linear(config.embedding, config.labels)
 
     def normalise(self, mels: Tensor) -> Tensor:
         """Apply the fixed affine map that training measured, per mel."""
-        return mels * self.scale + self.shift
+        return mels * self.scale + self.shift if hasattr(self, "scale") else mels
 
-    def begin(self, mels: Tensor) -> Tensor:
-        """Normalised log-mels [batch, mels, 3 + 2 t] -> [batch, channels, t]."""
-        return torch.relu(self.first_norm(self.first(mels)))
+    @property
+    def residual(self) -> list[Layer]:
+        """The blocks, whose input is added to what they make of it."""
+        return cast("list[Layer]", list(self.blocks))
 
-    def widen(self, frames: Tensor) -> Tensor:
-        """Map [batch, channels, t] to [batch, pooled, t]."""
-        return torch.relu(self.wide_norm(self.wide(frames)))
+    def hop_means(self, mels: Tensor) -> Tensor:
+        """Log-mels [batch, mels, 3 + hop * hops] -> every hop's mean: [batch, pooled, hops]."""
+        frames = self.first(self.normalise(mels), STRIDE)
+        for block in self.residual:
+            frames = frames[:, :, block.context :] + block(frames)
+        wide = self.wide(frames)
+        hops = wide.reshape(wide.shape[0], self.config.pooled, -1, self.config.size)
+        # training runs the layers before in bfloat16
+        mean: Tensor = hops.mean(3, dtype=torch.float32)
+        return mean
 
-    def hop_statistics(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and centred second moment of each hop: [batch, pooled, t] -> [..., hops]."""
-        size = self.config.hop // STRIDE
-        frames = frames.float()  # training runs the layers before in bfloat16
-        hops = frames.reshape(-1, self.config.pooled, int(frames.shape[2]) // size, size)
-        mean = hops.mean(3)
-        return mean, (hops - mean.unsqueeze(3)).square().sum(3)
+    def merge(self, means: Tensor) -> Tensor:
+        """Sum a pool of hops up: [batch, pooled, pool] -> [batch, statistics]."""
+        part = self.config.pool // self.config.segments
+        parts = nn.functional.avg_pool1d(means, part)
+        highest = nn.functional.max_pool1d(means, self.config.pool)
+        return torch.cat([parts, highest], 2).flatten(1)
 
-    def merge(self, means: Tensor, moments: Tensor) -> Tensor:
-        """Merge hops into means and deviation: [batch, pooled, pool] -> [batch, statistics].
-
-        Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
-        variances" (1979): centred moments add, plus the spread of the hops' means.
-        """
-        size = self.config.hop // STRIDE
-        spread = (means - means.mean(-1, keepdim=True)).square() * size
-        variance = (moments + spread).sum(-1) / (size * self.config.pool)
-        config = self.config
-        parts = means.reshape(-1, config.pooled, config.segments, config.pool // config.segments)
-        ordered = parts.mean(3).transpose(1, 2).reshape(-1, config.segments * config.pooled)
-        return torch.cat([ordered, torch.sqrt(variance + EPSILON)], 1)
-
-    def slide(self, means: Tensor, moments: Tensor) -> Tensor:
+    def slide(self, means: Tensor) -> Tensor:
         """Merge at every hop: [batch, pooled, hops] -> [batch, hops - pool + 1, statistics].
 
-        What `merge` gives on each stretch of `pool` hops, by running averages around the batch's
+        What `merge` gives on each stretch of `pool` hops, by running sums around the batch's
         mean: accurate enough here, where nothing runs for weeks, and without a copy a hop.
         """
-        config, average = self.config, nn.functional.avg_pool1d
-        centred = means - means.detach().mean((0, 2), keepdim=True)
-        square = centred.square() + moments / (config.hop // STRIDE)
-        variance = average(square, config.pool, 1) - average(centred, config.pool, 1).square()
+        config, centre = self.config, means.detach().mean((0, 2), keepdim=True)
         part, count = config.pool // config.segments, means.shape[2] - config.pool + 1
-        parts = average(means, part, 1)
-        sliding = [parts[:, :, at : at + count] for at in range(0, config.pool, part)]
-        deviation = torch.sqrt(variance.clamp_min(0) + EPSILON)
-        return torch.cat([*sliding, deviation], 1).transpose(1, 2)
+        sums = nn.functional.pad((means - centre).cumsum(2), (1, 0))
+        parts = (sums[:, :, part:] - sums[:, :, :-part]) / part + centre
+        found = [parts[:, :, at : at + count] for at in range(0, config.pool, part)]
+        found.append(nn.functional.max_pool1d(means, config.pool, 1))
+        return torch.stack(found, 2).flatten(1, 2).transpose(1, 2)
 
     def embedding(self, statistics: Tensor) -> Tensor:
         """Map [rows, statistics] to [rows, embedding]."""
         return torch.relu(self.embed_norm(self.embed(statistics)))
 
-    def statistics(self, mels: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-mels [batch, mels, 3 + hop * hops] -> every hop's mean and centred moment."""
-        frames = self.begin(self.normalise(mels))
-        for block in self.blocks:
-            frames = block(frames)
-        return self.hop_statistics(self.widen(frames))
-
     def logits(self, mels: Tensor) -> Tensor:
         """Log-mels [batch, mels, 3 + hop * hops] -> logits [batch, hops - warmup + 1, labels]."""
-        merged = self.slide(*self.statistics(mels))
+        merged = self.slide(self.hop_means(mels))
         flat = self.embedding(merged.reshape(-1, merged.shape[-1]))
         logits: Tensor = self.classify(flat)
         return logits.reshape(merged.shape[0], merged.shape[1], -1)
@@ -184,21 +191,30 @@ class XVector(nn.Module):
 
 
 def folded(network: XVector) -> XVector:
-    """Return the same network in eval mode, its batch norms folded into the layers before them."""
+    """Return the same network in eval mode, what normalises folded into the layers beside it."""
     plain = XVector(network.config, norm=False).eval()
-    state = {k: v for k, v in network.state_dict().items() if "norm" not in k}
+    known = network.state_dict()
+    state = {name: known[name] for name in plain.state_dict()}
     layers: dict[str, object] = {
-        "first": network.first_norm,
-        **{f"blocks.{i}.conv": block.norm for i, block in enumerate(network.blocks)},
-        "wide": network.wide_norm,
+        "first.linear": network.first.norm,
+        **{f"blocks.{i}.linear": block.norm for i, block in enumerate(network.residual)},
+        "wide.linear": network.wide.norm,
         "embed": network.embed_norm,
     }
+    if "scale" in known:
+        weight = state["first.linear.weight"]
+        state["first.linear.bias"] = state["first.linear.bias"] + weight @ _each(known["shift"])
+        state["first.linear.weight"] = weight * _each(known["scale"])
     for name, norm in layers.items():
         if not isinstance(norm, nn.BatchNorm1d) or norm.running_var is None:
             continue
         gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
-        state[f"{name}.weight"] = weight * gain.reshape(-1, *[1] * (weight.ndim - 1))
-        state[f"{name}.bias"] = (bias - norm.running_mean) * gain + norm.bias
+        state[f"{name}.weight"] = state[f"{name}.weight"] * gain[:, None]
+        state[f"{name}.bias"] = (state[f"{name}.bias"] - norm.running_mean) * gain + norm.bias
     plain.load_state_dict(state)
     return plain
+
+
+def _each(mels: Tensor) -> Tensor:
+    """Repeat a value per mel [mels, 1] for each frame that the first layer sees."""
+    return mels[:, 0].repeat(FIRST)
