@@ -45,6 +45,7 @@ def describe(checkpoint: Checkpoint, original: Original, use: Use, way: str) -> 
     hop = original.hop or _hop(window, rate, use.hop_s)
     told, known = _front_matter(checkpoint), original.known
     named = _labels(original, use)
+    gate = _gate(original, use.gate)
     return Card(
         version=cards.VERSION,
         kind=original.kind,
@@ -62,7 +63,8 @@ def describe(checkpoint: Checkpoint, original: Original, use: Use, way: str) -> 
         padded_to=original.padded,
         # A window that just holds the word is near several others that do, too.
         decision=known.decision or cards.Decision(smoothing_s=round(2 * hop / rate, 3)),
-        gate=_gate(original, use.gate),
+        gate=gate,
+        gate_model=known.gate_model if gate == known.gate else None,
         thresholds={
             label.name: known.thresholds[label.name]
             for label in named
@@ -106,10 +108,11 @@ def _hop(window: int, rate: int, asked_s: float | None) -> int:
 
 
 def _gate(original: Original, asked: str | None) -> cards.Gate:
+    known = original.known.gate
+    if known is not None and asked in {None, known.name}:
+        return known
     if asked not in {None, "webrtc", "none"}:
-        raise ExportError(f"--gate {asked}: there are webrtc and none")
-    if asked is None and original.known.gate is not None:
-        return original.known.gate
+        raise ExportError(f"--gate {asked}: for this checkpoint there are webrtc and none")
     spoken = original.spoken
     if spoken is None:
         spoken = labels.are_commands(original.labels)

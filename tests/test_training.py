@@ -9,9 +9,11 @@ import soundfile
 import tomli as tomllib
 import torch
 
-from export.training import augment, calibrate, prior, recordings
+from export.training import augment, calibrate, lessons, prior, recordings
 from export.training.__main__ import main
-from export.training.strips import IGNORE, Composer, Word
+from export.training.leaving import FOLDS, NOTHING, Leaving, fold_of
+from export.training.recordings import Clip
+from export.training.strips import FORGET_S, IGNORE, Composer, Speech, Word
 from export.training.train import Trainer
 from export.training.vocabulary import (
     COMMANDS,
@@ -23,7 +25,7 @@ from export.training.vocabulary import (
     holds_keyword,
 )
 from kws import load
-from kws.errors import DataError
+from kws.errors import ConfigError, DataError
 from kws.evaluate import match
 
 RATE, HOP = 16_000, 1280
@@ -59,8 +61,7 @@ def composer() -> Composer:
     """One word a label, from sample 4000 to 12000 of its second."""
     word = [[Word(tone(0.5, i), 4000, 12_000, i)] for i in range(UNKNOWN + 1)]
     noise = np.random.default_rng(1).normal(0, 500, 80_000).astype(np.int16)
-    place = Word(np.tile(tone(0.5, 3), 2), 16_000, 20_000, 3, isolated=False)
-    return Composer(word, [place], [noise] * 4, [noise], 51 * HOP, HOP)
+    return Composer(word, [Speech(noise)] * 4, [noise], 51 * HOP, HOP)
 
 
 def test_a_word_is_taught_from_its_end_on_and_never_before_it_is_heard(composer):
@@ -71,7 +72,7 @@ def test_a_word_is_taught_from_its_end_on_and_never_before_it_is_heard(composer)
         for label in said:
             hops = np.flatnonzero(strip.targets == label)
             first = (hops[0] + 1) * HOP
-            loud = np.flatnonzero(np.abs(strip.words[:first]) > 2000)
+            loud = np.flatnonzero(np.abs(strip.words[:first]) > 500)
             assert len(loud)
             assert 0 <= first - loud[-1] <= 0.05 * RATE + 2 * HOP
             assert strip.targets[hops[0] - 1] in (IGNORE, label)
@@ -84,7 +85,19 @@ def test_running_speech_is_background_and_noise_is_silence(composer):
 
     assert {UNKNOWN} == set(composer.speech_strip(1, rng).targets)
     assert {SILENCE} == set(composer.noise_strip(rng).targets)
-    assert {IGNORE, 3} == set(composer.place_strip(np.random.default_rng(4)).targets)
+
+
+def test_our_words_in_running_speech_are_neither_taught_nor_background(composer):
+    """From such a word on nothing is asked, until it is out of sight."""
+    audio = composer.noise[0]
+    composer.speech = [Speech(audio, ((10_000, 16_000),))]
+    composer.samples = len(audio)
+    targets = composer.speech_strip(0, np.random.default_rng(1)).targets
+    asked = np.flatnonzero(targets == IGNORE)
+
+    assert {IGNORE, UNKNOWN} == set(targets)
+    assert abs(len(asked) - (6_000 + FORGET_S * RATE) / HOP) < 4
+    assert abs(asked[0] - 10_000 / HOP) < 3
 
 
 def test_augmentation_keeps_samples_in_range_and_is_seeded(composer):
@@ -93,11 +106,9 @@ def test_augmentation_keeps_samples_in_range_and_is_seeded(composer):
     strips = [composer.word_strip(rng) for _ in range(8)]
     words = torch.from_numpy(np.stack([s.words for s in strips]))
     background = torch.from_numpy(np.stack([s.background for s in strips]))
-    level = torch.tensor([s.level for s in strips])
     rooms = augment.room_spectra(torch.eye(1, 100), words.shape[1])
     once, again = (
-        augment.mix(words, background, level, rooms, torch.Generator().manual_seed(1))
-        for _ in range(2)
+        augment.mix(words, background, rooms, torch.Generator().manual_seed(1)) for _ in range(2)
     )
 
     assert torch.equal(once, again)
@@ -196,10 +207,10 @@ def made_up_recordings(folder) -> None:
     texts = ["nothing of ours", "go away"]
     speech = [(audio, "speech", splits[i % 3], texts[i // 5]) for i, audio in enumerate(talk)]
     shards.add("speech/talk.flac", speech)
-    place = {**shards.rows[-1], "label": "go", "split": "train", "context": "go away"}
     shards.add("noise/noise.flac", [(talk[0], "noise", split, "") for split in splits])
+    place = {**shards.rows[-4], "start": shards.rows[-4]["start"] + 8000, "samples": 4000}
     shards.table("index.tsv", COLUMNS, shards.rows)
-    shards.table("words.tsv", [*COLUMNS[:7], "context"], [place])
+    shards.table("words.tsv", COLUMNS[:7], [place])
     for name in ("rooms.npz", "rooms_2.npz"):
         np.savez(folder / name, **{"train/hall": tone(0.5, 1)[8000:9000]})
 
@@ -208,23 +219,49 @@ RECIPE = """
 seed = 2
 [network]
 channels = 16
-dilations = [1, 3]
+kernels = [3, 3]
+dilations = [2, 4]
 pooled = 16
 embedding = 8
 pool = 6
+segments = 3
 [strips]
 hops = 51
 epoch = 32
 words = 0.5
-speech = 0.3
-places = 0.1
+speech = 0.4
 noise = 0.1
+fragments = 20
+halves = 10
 [training]
 epochs = {epochs}
 batch = 16
 rate = 3e-3
 decay = 1e-2
-smoothing = 0.03
+average = 0.9
+[gate]
+opens = 0.9
+mode = 1
+[gate.network]
+channels = 8
+kernels = [5]
+dilations = [2]
+pooled = 8
+embedding = 8
+hop = 16
+pool = 4
+segments = 1
+[gate.strips]
+hops = 30
+epoch = 32
+words = 0.5
+speech = 0.2
+noise = 0.3
+[gate.training]
+epochs = 1
+batch = 16
+rate = 3e-3
+decay = 1e-2
 average = 0.9
 [shipping]
 false_alarms = [0.5]
@@ -250,8 +287,13 @@ def test_a_run_trains_ships_and_goes_on_where_it_was_stopped(tmp_path, monkeypat
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(RECIPE.format(epochs=2))
 
+    assert [((8_000, 12_000),)] == [ours for _, ours in recordings.located("calibration")]
     assert 0 == run(tmp_path, "whole")
-    begun = Trainer(tomllib.loads(recipe.read_text()), tmp_path / "stopped")
+    begun = Trainer(
+        tomllib.loads(recipe.read_text()),
+        tmp_path / "stopped",
+        lessons.bundled(tmp_path / "stopped", tomllib.loads(recipe.read_text())),
+    )
     begun.resume()
     begun.run(until=1)
     assert 0 == run(tmp_path, "stopped")
@@ -266,6 +308,8 @@ def test_a_run_trains_ships_and_goes_on_where_it_was_stopped(tmp_path, monkeypat
     assert [1, 2] == [json.loads(line)["epoch"] for line in log]
     assert LABELS == model.labels
     assert "kws-xvector" == model.card.network.family
+    assert "learned" == model.card.gate.name
+    assert ["word", "_unknown_", "_silence_"] == model.gate.labels
     assert 0.3 == pytest.approx(model.card.keywords[0].median_length_s, abs=0.02)
     capsys.readouterr()
     recipe.write_text(RECIPE.format(epochs=3))
@@ -282,6 +326,30 @@ def test_the_held_out_words_reach_no_training(tmp_path, monkeypatch):
 
     assert {"athena", "dracarys", "hadouken", "trick_or_treat"} == HELD_OUT
     assert set(WAKE_WORDS) == listed
+
+
+def clip(label: str = "cat", speaker: str = "", name: str = "1.wav", text: str = "") -> Clip:
+    """A recorded word, or an utterance."""
+    kind = "speech" if text else "speech_commands"
+    return Clip(f"{kind}/a.opus", 0, RATE, label, "train", speaker, "", name, text)
+
+
+def test_what_is_left_out_is_left_out_of_words_and_transcripts():
+    """A word and its utterances; a fold is the same people everywhere, and made of all splits."""
+    cats = Leaving(("cat",))
+    folds = [Leaving(fold=number) for number in range(FOLDS)]
+    ann = [clip("cat", "ann", "1.wav"), clip("dog", "ann", "2.wav"), clip("", "ann", text="Hello")]
+
+    assert cats.holds(clip("cat"))
+    assert cats.holds(clip("speech", text="The Cat, again"))
+    assert not cats.holds(clip("speech", text="concatenate"))
+    assert ("train",) == cats.splits
+    assert 3 == len(folds[0].splits)
+    assert 1 == sum(all(fold.holds(each) for each in ann) for fold in folds)
+    assert FOLDS == len({fold_of(clip(name=f"{n}.wav")) for n in range(50)})
+    assert not NOTHING.as_recipe()
+    with pytest.raises(ConfigError, match="--fold 5"):
+        Leaving(fold=FOLDS)
 
 
 def test_without_recordings_one_line_says_what_to_set(tmp_path, monkeypatch):

@@ -14,7 +14,8 @@ from pathlib import Path
 import tomli
 import torch
 
-from export.training import ship
+from export.training import lessons, ship
+from export.training.leaving import FOLDS, NOTHING, Leaving
 from export.training.train import Trainer
 from kws.errors import KwsError
 
@@ -27,17 +28,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m export.training", description=__doc__)
     parser.add_argument("--recipe", type=Path, default=HERE / "bundled.toml")
     parser.add_argument("--work", type=Path, default=Path(".training"), help="state and log")
-    parser.add_argument("--out", type=Path, default=BUNDLED, help="the model file")
+    parser.add_argument("--out", type=Path, help="the model file; else the bundled one")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--without", metavar="A,B", default="", help="words to leave out")
+    parser.add_argument("--fold", type=int, metavar="K", help=f"of {FOLDS}: speakers to leave out")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     try:
         recipe = tomli.loads(args.recipe.read_text(encoding="utf-8"))
+        leaving = Leaving(tuple(sorted(filter(None, args.without.split(",")))), args.fold)
+        recipe |= leaving.as_recipe()
         args.work.mkdir(parents=True, exist_ok=True)
-        trainer = Trainer(recipe, args.work)
+        trainer = Trainer(recipe, args.work, lessons.bundled(args.work, recipe, leaving))
         trainer.resume()
         trainer.run()
-        ship.ship(trainer.checkpoint, recipe, args.out, cache=args.work)
+        if leaving.fold is None:  # a fold's model only serves to judge the recipe
+            out = BUNDLED if leaving == NOTHING else args.work / "model.onnx"
+            ship.ship(trainer.checkpoint, recipe, args.out or out, cache=args.work)
     except KwsError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

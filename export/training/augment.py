@@ -8,7 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from export.frontends import logmel
+from export.training.strips import LEVEL
 
+ROOMS, FILTERED = 0.65, 0.5
+"""The shares of strips that are heard in a room, and through a microphone of its own."""
 GRID = 513
 """Frequencies at which a filter is drawn; in between it is interpolated."""
 LOWEST, HIGHEST = 60.0, 7600.0
@@ -23,12 +26,17 @@ def room_spectra(rooms: Tensor, samples: int) -> Tensor:
 
 
 def mix(
-    words: Tensor, background: Tensor, level: Tensor, rooms: Tensor, generator: torch.Generator
+    words: Tensor,
+    background: Tensor,
+    rooms: Tensor,
+    generator: torch.Generator,
+    *,
+    strength: float = 1.0,
 ) -> Tensor:
     """Return strips [batch, samples] in [-1, 1] as a microphone might hear them.
 
-    words, background: [batch, samples] int16-scaled; level: [batch] RMS of the words;
-    rooms: [count, bins], from `room_spectra`.
+    words, background: [batch, samples], words at LEVEL; rooms: [count, bins], of `room_spectra`.
+    strength: 0 to 1, scales the shares that are heard in rooms and through filters.
     """
     batch, samples = words.shape
     drawn: dict[str, Any] = {"generator": generator, "device": generator.device}
@@ -40,24 +48,30 @@ def mix(
         return torch.rand(batch, **drawn) < share
 
     size = 2 * (rooms.shape[1] - 1)
-    placed = chance(0.25).nonzero()[:, 0]
-    if len(placed):
-        room = rooms[torch.randint(len(rooms), (len(placed),), **drawn)]
-        spectrum = torch.fft.rfft(words[placed], size) * room
-        words = words.index_copy(0, placed, torch.fft.irfft(spectrum, size)[:, :samples])
-    power = background.square().mean(1).sqrt().clamp_min(1e-3)
-    loud = torch.where(level > 0, level, torch.full_like(level, 1000.0))
-    gain = loud / power * decibels(-uniform(4, 40)) * chance(0.75)
-    heard = words + background * gain[:, None]
-    filtered = chance(0.5).nonzero()[:, 0]
+    placed = chance(ROOMS * strength).nonzero()[:, 0]
+    words, background = (_placed(a, placed, rooms, size, generator) for a in (words, background))
+    heard = words + background
+    filtered = chance(FILTERED * strength).nonzero()[:, 0]
     if len(filtered):
         spectrum = torch.fft.rfft(heard[filtered], size)
         spectrum = spectrum * _filters(len(filtered), rooms.shape[1], generator)
         heard = heard.index_copy(0, filtered, torch.fft.irfft(spectrum, size)[:, :samples])
     target = decibels(torch.where(chance(0.05), uniform(-10, 6), uniform(-42, -10)))
-    mixed: Tensor = heard * (target / loud)[:, None]
+    mixed: Tensor = heard * (target / LEVEL)[:, None]
     hiss = torch.randn(mixed.shape, **drawn) * decibels(uniform(-95, -58))[:, None]
     return (mixed + hiss * chance(0.8)[:, None]).clamp(-1, 1)
+
+
+def _placed(
+    audio: Tensor, which: Tensor, rooms: Tensor, size: int, generator: torch.Generator
+) -> Tensor:
+    """Put some of a batch into rooms, each into one of its own."""
+    if not len(which):
+        return audio
+    drawn: dict[str, Any] = {"generator": generator, "device": generator.device}
+    spectrum = torch.fft.rfft(audio[which], size)
+    spectrum = spectrum * rooms[torch.randint(len(rooms), (len(which),), **drawn)]
+    return audio.index_copy(0, which, torch.fft.irfft(spectrum, size)[:, : audio.shape[1]])
 
 
 def decibels(value: Tensor) -> Tensor:

@@ -20,11 +20,14 @@ from export.training.outcome import Background, Result, WordOutcome
 from export.training.recordings import Pcm
 from export.training.teach import Made
 from export.write import write
-from kws.card import Card, Decision, Gate, Label, Threshold
+from kws.card import Card, Label, Threshold
 
 
 class Ending:
-    """Finds thresholds, writes the checkpoint, measures."""
+    """Finds thresholds, writes the checkpoint, measures.
+
+    began: the card of the model that it went on from; decision and gate stay as they are there.
+    """
 
     def __init__(
         self,
@@ -33,7 +36,10 @@ class Ending:
         options: Options,
         out: Path,
         lengths: Mapping[str, float],
+        *,
+        began: Card,
     ) -> None:
+        self.began = began
         self.given, self.made, self.options, self.out = given, made, options, out
         self.lengths = lengths
         self.speech = given.speech or made.background(options.seed)
@@ -49,8 +55,9 @@ class Ending:
         known = Known(
             labels=[self._label(name) for name in network["labels"]],
             thresholds=dict(thresholds),
-            decision=Decision(smoothing_s=0.16),
-            gate=Gate("webrtc", {"mode": 2}, hangover_s=0.6),
+            decision=self.began.decision,
+            gate=self.began.gate,
+            gate_model=self.began.gate_model,
         )
         told = {**network, "known": msgspec.json.encode(known).decode()}
         path = self.out / "checkpoint.pt"

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from export.training import corpus, recordings
+from export.training import corpus, recordings, substitutes
+from export.training.corpus import Corpus
+from export.training.leaving import NOTHING, Leaving
 from export.training.network import XVector
-from export.training.vocabulary import BUNDLED, Vocabulary
+from export.training.vocabulary import BUNDLED, UNKNOWN, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,25 @@ class Lessons:
     """
 
     vocabulary: Vocabulary
-    corpus: corpus.Corpus
+    corpus: Corpus
     rooms: Sequence[NDArray[np.float32]]
     start: XVector | None = None
 
 
-def bundled(folder: Path) -> Lessons:
-    """Return what the bundled model is taught; decoded recordings are kept in `folder`."""
-    return Lessons(BUNDLED, corpus.gather("train", folder), recordings.rooms("train"))
+def bundled(folder: Path, recipe: dict[str, Any], leaving: Leaving = NOTHING) -> Lessons:
+    """Return what the bundled model is taught; decoded recordings are kept in `folder`.
+
+    To the other words come pieces of running speech, and halves of ours: nobody's list of words is
+    as long as what people say.
+    """
+    found, rng = corpus.gather(folder, leaving), np.random.default_rng([recipe["seed"], 5])
+    ours, strips = [word for group in found.words[:UNKNOWN] for word in group], recipe["strips"]
+    some = [ours[place] for place in rng.permutation(len(ours))[: strips["halves"]]]
+    free = [speech.audio for speech in found.speech if not speech.ours]
+    others = [
+        *found.words[UNKNOWN],
+        *substitutes.fragments(free, strips["fragments"], UNKNOWN, rng),
+        *substitutes.halves(some, UNKNOWN, rng),
+    ]
+    taught = Corpus([*found.words[:UNKNOWN], others, []], found.speech, found.noise)
+    return Lessons(BUNDLED, taught, recordings.rooms("train"))

@@ -51,7 +51,7 @@ def train(data: Path | None, out: Path, options: Options, say: Say) -> Result:
     state.check(kept / "checkpoint.pt", recipe, out)
     made = teach.synthesise(given, recipe["synthesis"], options.seed, kept, say)
     network, lengths = _learn(given, made, model, recipe=recipe, kept=kept, say=say)
-    ending = Ending(given, made, options, out, lengths)
+    ending = Ending(given, made, options, out, lengths, began=model.card)
     tuned = ending.calibrate(network)
     say("measuring what was kept aside")
     found = ending.measure(tuned, seconds=round(time.monotonic() - begun, 1))

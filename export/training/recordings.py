@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from export.training.vocabulary import HELD_OUT, holds_keyword
+from export.training.vocabulary import HELD_OUT, holds_keyword, keywords_in
 from kws.errors import DataError
 
 RATE = 16_000
@@ -65,18 +65,26 @@ def keyword_free(split: str) -> list[Clip]:
     return [clip for clip in table("speech", split) if not holds_keyword(clip.text)]
 
 
-def words_in_speech(split: str) -> list[Clip]:
-    """Return the places in running speech where a keyword was found by forced alignment."""
+def located(split: str) -> list[tuple[Clip, tuple[tuple[int, int], ...]]]:
+    """Return the utterances all of whose words of ours were found by forced alignment, and where.
+
+    The places are first and last samples within the utterance.
+    """
+    places: dict[str, list[tuple[int, int]]] = defaultdict(list)
     with open(folder() / "words.tsv", newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
-        return [
-            Clip(
-                row["shard"], int(row["start"]), int(row["samples"]), row["label"], split,
-                row["speaker"], row["source"], "", row["context"],
-            )
-            for row in rows
-            if row["split"] == split
-        ]  # fmt: skip
+        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\"):
+            first = int(row["start"])
+            places[row["shard"]].append((first, first + int(row["samples"])))
+    found = []
+    for clip in table("speech", split):
+        inside = tuple(
+            (first - clip.start, last - clip.start)
+            for first, last in places[clip.shard]
+            if clip.start <= first and last <= clip.start + clip.samples
+        )
+        if inside and len(inside) >= keywords_in(clip.text):
+            found.append((clip, inside))
+    return found
 
 
 def rooms(split: str) -> list[NDArray[np.float32]]:
@@ -91,8 +99,8 @@ def rooms(split: str) -> list[NDArray[np.float32]]:
     return responses
 
 
-def load(clips: list[Clip], margin: int = 0) -> list[Pcm]:
-    """Return the clips' samples ([n] int16 each), with `margin` samples more on both sides.
+def load(clips: list[Clip]) -> list[Pcm]:
+    """Return the clips' samples ([n] int16 each).
 
     Shards are decoded whole, one after another. Raises DataError: another rate than 16 kHz.
     """
@@ -106,6 +114,5 @@ def load(clips: list[Clip], margin: int = 0) -> list[Pcm]:
             raise DataError(f"{shard}: {rate} Hz, expected {RATE}")
         for position in positions:
             clip = clips[position]
-            first = max(0, clip.start - margin)
-            found[position] = audio[first : clip.start + clip.samples + margin].copy()
+            found[position] = audio[clip.start : clip.start + clip.samples].copy()
     return [found[position] for position in range(len(clips))]

@@ -16,7 +16,7 @@ import torch
 import kws
 from export import stream
 from export.checkpoints import xvector
-from export.training import calibrate, corpus, prior, recordings
+from export.training import calibrate, corpus, gate, prior, recordings
 from export.training.calibrate import float_audio
 from export.training.network import XVector
 from export.training.recordings import RATE
@@ -54,7 +54,8 @@ def ship(checkpoint: Path, recipe: dict[str, Any], out: Path, cache: Path) -> No
     """Write the model file: int8 storage, parity proven, thresholds from calibration."""
     network = xvector.read_network(torch.load(checkpoint, weights_only=True))
     clips = _parity_clips()
-    draft = _draft(network, checkpoint, cache)
+    made = gate.make(recipe, cache)
+    draft = _draft(network, checkpoint, cache, made)
     _set_prior(network, draft, cache)
     _verify_float(network, draft, clips, cache)
     graph = xvector.stream_graph(network)
@@ -88,7 +89,7 @@ def _set_prior(network: XVector, card: Card, cache: Path) -> None:
     print(f"logits shifted: {shifts}")
 
 
-def _draft(network: XVector, checkpoint: Path, cache: Path) -> Card:
+def _draft(network: XVector, checkpoint: Path, cache: Path, made: gate.Made) -> Card:
     config = network.config
     lengths = _median_lengths(cache)
     roles = {name: role for role, names in ROLES.items() for name in names}
@@ -111,7 +112,9 @@ def _draft(network: XVector, checkpoint: Path, cache: Path) -> Card:
         name="kws-en-13",
         description="ten commands and three wake words, English",
         decision=cards.Decision(smoothing_s=0.16),
-        gate=cards.Gate("webrtc", {"mode": 2}, hangover_s=0.6),
+        gate=made.gate,
+        gate_model=made.network,
+        accuracy=made.accuracy,
         source=origin.Source("export.training", _sha256(checkpoint)),
         data=[origin.Data(name, licence, by) for name, licence, by in DATA],
         licence="Apache-2.0",
@@ -126,7 +129,7 @@ def _sha256(file: Path) -> str:
 
 
 def _median_lengths(cache: Path) -> dict[str, float]:
-    words = corpus.gather("train", cache).words
+    words = corpus.gather(cache).words
     return {
         LABELS[i]: round(float(np.median([w.last - w.first for w in group])) / RATE, 3)
         for i, group in enumerate(words)

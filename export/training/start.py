@@ -66,7 +66,7 @@ def with_labels(network: XVector, old: Sequence[str], new: Sequence[str], seed: 
 def _config(told: Network, path: Path) -> Config:
     try:
         return Config(**told.config)  # type: ignore[arg-type]
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise DataError(f"{path}: its card describes no network of ours ({error})") from None
 
 

@@ -7,6 +7,7 @@ Targets are per hop: a label's index, or IGNORE where a listener could argue.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,11 +25,20 @@ NOTHING_YET_S = 0.12
 PARTLY = 0.6
 """Up to this share of its length a word counts as partly heard: background."""
 SURE_S = 0.05
-"""From so long after a word's end on its label is expected: quiet last sounds (the p of stop)
-lie below the bounds' 15 dB."""
+"""From so long after a word's end on its label is expected."""
 KEEP_S = 0.55
 """A word's label stays for so long after its end; then it is ignored until it is out of sight."""
 FORGET_S = 1.15
+LEVEL = 1000.0
+LOUDER_DB = -5.0, 5.0
+"""How the words of one strip differ in level."""
+OVER_SPEECH = 0.35
+ABOVE_SPEECH_DB = 4.0, 18.0
+NOISY = 0.8
+ABOVE_NOISE_DB = 3.0, 25.0
+"""How far words lie above what is behind them."""
+EASIER_DB = 12.0
+"""So much further at strength 0."""
 STRETCH = 0.15
 """By so much words are played faster or slower."""
 
@@ -44,6 +54,14 @@ class Word:
     isolated: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """An utterance; `ours`: where in it our words are said, first and last samples."""
+
+    audio: Pcm
+    ours: tuple[tuple[int, int], ...] = ()
+
+
 def find_word(audio: Pcm, label: str, vocabulary: Vocabulary = BUNDLED) -> Word:
     """Return the clip with its word located; the whole clip where it has no clear floor."""
     bounds = word_bounds(audio.astype(np.float32) / np.float32(32768), RATE) or (0, len(audio))
@@ -52,15 +70,15 @@ def find_word(audio: Pcm, label: str, vocabulary: Vocabulary = BUNDLED) -> Word:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """int16-scaled float32 [samples] fore- and background, int64 [hops] targets.
+    """float32 [samples] fore- and background, int64 [hops] targets.
 
-    `level` is the foreground's RMS while a word sounds (0 where there is none).
+    Words have an RMS near LEVEL while they sound. source: the utterance whose hardness is noted,
+    -1 for none.
     """
 
     words: NDArray[np.float32]
     background: NDArray[np.float32]
     targets: NDArray[np.int64]
-    level: float
     source: int = -1
 
 
@@ -68,69 +86,63 @@ class Strip:
 class Composer:
     """Composes strips from decoded recordings.
 
-    words: one list a label; places: keywords in running speech, with a second around them;
-    speech: keyword-free utterances; noise: recordings without words.
+    words: one list a label; speech: utterances; noise: recordings without words.
+    over_speech: so many of the word strips have people talking behind the words. strength: of what
+    is behind the words, 0 to 1.
     """
 
     words: list[list[Word]]
-    places: list[Word]
-    speech: list[Pcm]
+    speech: list[Speech]
     noise: list[Pcm]
     samples: int
     hop: int
     keep_s: float = KEEP_S
     vocabulary: Vocabulary = BUNDLED
     stretch: float = STRETCH
+    over_speech: float = OVER_SPEECH
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.free = [speech.audio for speech in self.speech if not speech.ours]
 
     def word_strip(self, rng: np.random.Generator) -> Strip:
         """Words, keywords and others, over silence, noise or speech."""
         words = np.zeros(self.samples, np.float32)
-        spoken = np.zeros(self.samples, bool)
-        background, base = self._background(rng)
+        background, base, above = self._background(rng)
         targets = np.full(self.samples // self.hop, base)
-        at, powers = int(rng.integers(0, RATE)), []
+        at = int(rng.integers(0, RATE))
         for _ in range(WORDS):
             word = self._draw(rng)
             audio, first, last = _vary(word, rng, self.stretch)
             if at + last + self.hop > self.samples:
                 break
             end = min(self.samples, at + len(audio))
+            audio *= LEVEL * 10 ** (rng.uniform(*LOUDER_DB) / 20) / _rms(audio[first:last])
             words[at:end] += audio[: end - at]
-            spoken[at + first : at + last] = True
             self._mark(targets, at + first, at + last, at + len(audio), label=word.label, base=base)
-            powers.append(np.mean(audio[first:last] ** 2))
             at += len(audio) + int((0.2 + rng.exponential(0.4)) * RATE)
-        level = float(np.sqrt(np.mean(powers))) if powers else 0.0
-        return Strip(words, background, targets, level)
-
-    def place_strip(self, rng: np.random.Generator) -> Strip:
-        """A keyword in running speech: only the hops at its end have a target."""
-        word = self.places[rng.integers(len(self.places))]
-        words = np.zeros(self.samples, np.float32)
-        audio, first, last = _vary(word, rng, self.stretch)
-        shift = int(rng.integers(0, max(1, self.samples - len(audio))))
-        end = min(self.samples, shift + len(audio))
-        words[shift:end] = audio[: end - shift]
-        targets = np.full(self.samples // self.hop, IGNORE)
-        ends = (np.arange(len(targets)) + 1) * self.hop
-        last += shift
-        targets[(ends >= last) & (ends < last + 0.25 * RATE)] = word.label
-        level = float(np.sqrt(np.mean(audio[first : last - shift] ** 2)))
-        return Strip(words, self._background(rng)[0], targets, level)
+        return Strip(words, _under(background, above), targets)
 
     def speech_strip(self, utterance: int, rng: np.random.Generator) -> Strip:
-        """Running speech without our words, from one utterance on: all of it background."""
+        """Running speech, from one utterance on: background, but for our words in it."""
         words = np.zeros(self.samples, np.float32)
-        pcm, at = self.speech[utterance], 0
-        pcm = pcm[int(rng.integers(0, max(1, len(pcm) - self.samples))) :]
+        targets = np.full(self.samples // self.hop, self.vocabulary.unknown)
+        ends = (np.arange(len(targets)) + 1) * self.hop
+        speech, at = self.speech[utterance], 0
+        skipped = int(rng.integers(0, max(1, len(speech.audio) - self.samples)))
         while at < self.samples:
-            audio = _stretch(pcm.astype(np.float32), rng)[: self.samples - at]
+            pcm = speech.audio[skipped:]
+            audio = _stretch(pcm.astype(np.float32), rng)
+            ratio = len(audio) / len(pcm)
+            for first, last in speech.ours:
+                begin, end = (at + (place - skipped) * ratio for place in (first, last))
+                targets[(ends > begin) & (ends <= end + FORGET_S * RATE)] = IGNORE
+            audio = audio[: self.samples - at]
             words[at : at + len(audio)] = audio
             at += len(audio) + int(rng.exponential(0.2) * RATE)
-            pcm = self.speech[int(rng.integers(len(self.speech)))]
-        targets = np.full(self.samples // self.hop, self.vocabulary.unknown)
-        loud = np.sort(words**2)[-self.samples // 2 :]
-        return Strip(words, self._noise(rng), targets, float(np.sqrt(loud.mean())), utterance)
+            speech, skipped = self.speech[int(rng.integers(len(self.speech)))], 0
+        words *= LEVEL / max(1e-3, float(np.sqrt(np.sort(words**2)[-self.samples // 2 :].mean())))
+        return Strip(words, _under(self._noise(rng), self._above_noise(rng)), targets, utterance)
 
     def noise_strip(self, rng: np.random.Generator) -> Strip:
         """Nobody speaks; half of the time noise begins or ends at once, as recordings do."""
@@ -140,7 +152,8 @@ class Composer:
             first, last = np.sort(rng.integers(self.samples, size=2))
             noise[:first] = 0
             noise[last:] = 0
-        return Strip(np.zeros(self.samples, np.float32), noise, targets, 0.0)
+        words = np.zeros(self.samples, np.float32)
+        return Strip(words, _under(noise, self._above_noise(rng)), targets)
 
     def _draw(self, rng: np.random.Generator) -> Word:
         unknown = self.vocabulary.unknown
@@ -162,19 +175,37 @@ class Composer:
         targets[(ends > keep) & (ends <= last + FORGET_S * RATE)] = IGNORE
         targets[ends > last + FORGET_S * RATE] = base
 
-    def _background(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], int]:
-        """Return a background and the label of its hops."""
-        if rng.random() < 0.15:
-            return self._speech(rng), self.vocabulary.unknown
-        return self._noise(rng), self.vocabulary.silence
+    def _background(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], int, float]:
+        """Return a background, the label of its hops, and how far words lie above it in dB."""
+        if rng.random() < self.over_speech:
+            return self._speech(rng), self.vocabulary.unknown, self._above(rng, ABOVE_SPEECH_DB)
+        return self._noise(rng), self.vocabulary.silence, self._above_noise(rng)
+
+    def _above_noise(self, rng: np.random.Generator) -> float:
+        return self._above(rng, ABOVE_NOISE_DB) if rng.random() < NOISY else math.inf
+
+    def _above(self, rng: np.random.Generator, db: tuple[float, float]) -> float:
+        """Return how far words lie above what is behind them."""
+        return float(rng.uniform(*db)) + (1 - self.strength) * EASIER_DB
 
     def _speech(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        audio = [self.speech[i] for i in rng.integers(len(self.speech), size=3)]
+        audio = [self.free[i] for i in rng.integers(len(self.free), size=3)]
         joined = np.concatenate(audio)
         return _fill(joined, self.samples, rng)
 
     def _noise(self, rng: np.random.Generator) -> NDArray[np.float32]:
         return _fill(self.noise[rng.integers(len(self.noise))], self.samples, rng)
+
+
+def _under(background: NDArray[np.float32], above: float) -> NDArray[np.float32]:
+    """Bring a background so many dB under the words."""
+    gain = np.float32(LEVEL * 10 ** (-above / 20) / _rms(background))
+    under: NDArray[np.float32] = background * gain
+    return under
+
+
+def _rms(audio: NDArray[np.float32]) -> float:
+    return max(1e-3, float(np.sqrt(np.mean(audio**2))))
 
 
 def _fill(audio: Pcm, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from export.training.corpus import Corpus
 from export.training.gather import Given, Parts, Say
 from export.training.material import Recording, plain
 from export.training.recordings import Pcm
-from export.training.strips import Word, find_word
+from export.training.strips import Speech, Word, find_word
 from export.training.substitutes import pcm
 from export.training.vocabulary import Vocabulary
 from kws.errors import DataError
@@ -139,7 +139,7 @@ def corpus(given: Given, made: Made, vocabulary: Vocabulary, seed: int) -> Corpu
         *substitutes.fragments(audio, FRAGMENTS, unknown, rng),
     ]
     noise = [piece.audio for piece in given.noise[0]]
-    return Corpus([*groups, others, []], [], audio, noise)
+    return Corpus([*groups, others, []], list(map(Speech, audio)), noise)
 
 
 def lengths(found: Corpus, vocabulary: Vocabulary) -> dict[str, float]:

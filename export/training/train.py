@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from export.training import augment, corpus, lessons
+from export.frontends.logmel import LogMel
+from export.training import augment, corpus
+from export.training.batches import KINDS, Batch, Batches
 from export.training.lessons import Lessons
 from export.training.network import Config, XVector
 from export.training.state import fingerprint, save
-from export.training.strips import IGNORE, STRETCH, Strip
+from export.training.strips import IGNORE, OVER_SPEECH, STRETCH, Composer
 from kws.errors import DataError
 
 ROOM_TAPS = 8_000
@@ -33,20 +35,19 @@ def _print(line: str) -> None:
 class Trainer:
     """Network, averaged network, optimizer and schedule of one run in `folder`.
 
-    taught: None is what the bundled model is. say: hears each epoch's figures, a line of JSON.
+    say: hears each epoch's figures, a line of JSON.
     """
 
     def __init__(
         self,
         recipe: dict[str, Any],
         folder: Path,
-        taught: Lessons | None = None,
+        taught: Lessons,
         say: Callable[[str], None] = _print,
     ) -> None:
         self.recipe, self.folder, self.epoch, self._say = recipe, folder, 0, say
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(recipe["seed"])
-        taught = taught or lessons.bundled(folder)
         self.vocabulary = taught.vocabulary
         self.fresh = taught.start is None
         self.network = taught.start or XVector(
@@ -72,17 +73,29 @@ class Trainer:
             total_steps=steps + 1,
             pct_start=0.1,
         )
-        self.samples = recipe["strips"]["hops"] * self.config.hop_samples
-        self.composer = corpus.composer(
-            taught.corpus,
-            self.samples,
-            self.config.hop_samples,
-            self.vocabulary,
-            recipe["strips"].get("stretch", STRETCH),
+        strips = recipe["strips"]
+        corpus.check(taught.corpus, self.vocabulary)
+        samples = strips["hops"] * self.config.hop_samples
+        rooms = torch.stack([_taps(room) for room in taught.rooms])
+        self.batches = Batches(
+            Composer(
+                taught.corpus.words,
+                taught.corpus.speech,
+                taught.corpus.noise,
+                samples,
+                self.config.hop_samples,
+                vocabulary=self.vocabulary,
+                stretch=strips.get("stretch", STRETCH),
+                over_speech=strips.get("over_speech", OVER_SPEECH),
+            ),
+            LogMel(self.config.mels),
+            augment.room_spectra(rooms, samples),
+            {kind: strips[kind] for kind in KINDS},
+            strips["epoch"] // settings["batch"],
+            settings["batch"],
+            (recipe["seed"],),
+            np.full(len(taught.corpus.speech), 0.5),
         )
-        self.hardness = np.full(len(self.composer.speech), 0.5)
-        rooms = torch.stack([_taps(room) for room in taught.rooms]).to(self.device)
-        self.rooms = augment.room_spectra(rooms, self.samples)
 
     @property
     def checkpoint(self) -> Path:
@@ -102,40 +115,40 @@ class Trainer:
             )
         for name in ("network", "average", "optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
-        self.hardness = np.array(state["hardness"])
+        self.batches.hardness = np.array(state["hardness"])
         self.epoch = state["epoch"]
 
     def run(self, until: int | None = None) -> None:
         """Train what is left of the recipe's epochs, or up to epoch `until`."""
-        while self.epoch < (until or self.recipe["training"]["epochs"]):
-            begun = time.monotonic()
-            facts = self._one_epoch()
-            self.epoch += 1
-            self._save()
-            facts = {"epoch": self.epoch, **facts, "seconds": round(time.monotonic() - begun)}
-            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
-                print(json.dumps(facts), file=log)
-            self._say(json.dumps(facts))
+        threads = torch.get_num_threads()
+        workers = max(1, threads // 2)  # what makes batches has as much to do as what learns
+        torch.set_num_threads(max(1, threads - workers))
+        try:
+            while self.epoch < (until or self.recipe["training"]["epochs"]):
+                self._run_one(workers)
+        finally:
+            torch.set_num_threads(threads)
 
-    def _one_epoch(self) -> dict[str, float]:
-        settings, strips = self.recipe["training"], self.recipe["strips"]
-        seed = self.recipe["seed"]
-        kinds = ("words", "speech", "places", "noise")
-        shares = {kind: strips[kind] for kind in kinds if kind in strips}
+    def _run_one(self, workers: int) -> None:
+        begun = time.monotonic()
+        facts = self._one_epoch(workers)
+        self.epoch += 1
+        self._save()
+        facts = {"epoch": self.epoch, **facts, "seconds": round(time.monotonic() - begun)}
+        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
+            print(json.dumps(facts), file=log)
+        self._say(json.dumps(facts))
+
+    def _one_epoch(self, workers: int) -> dict[str, float]:
+        seed, settings = self.recipe["seed"], self.recipe["training"]
+        self.batches.seed = (seed, self.epoch)
+        # Words alone first, then more and more of the world: learnt in fewer steps.
+        easy = settings.get("ramp", 0) * settings["epochs"]
+        self.batches.composer.strength = min(1.0, self.epoch / easy) if easy else 1.0
         loader = torch.utils.data.DataLoader(
-            corpus.Strips(
-                self.composer,
-                shares,
-                strips["epoch"],
-                settings["batch"],
-                (seed, self.epoch),
-                self.hardness,
-            ),
-            batch_size=None,
-            num_workers=1,
-            prefetch_factor=4,
+            self.batches, batch_size=None, num_workers=workers, prefetch_factor=4
         )
-        generator = self._generator(seed * 1000 + self.epoch)
+        generator = torch.Generator(self.device).manual_seed(seed * 1000 + self.epoch)
         self.network.train()
         losses, hits, total = [], 0, 0
         for batch in loader:
@@ -144,12 +157,10 @@ class Trainer:
             hits, total = hits + right, total + count
         return {"loss": round(float(np.mean(losses)), 4), "hops_right": round(hits / total, 4)}
 
-    def _step(self, batch: list[Strip], generator: torch.Generator) -> tuple[float, int, int]:
-        targets = torch.from_numpy(np.stack([s.targets for s in batch])).to(self.device)
+    def _step(self, batch: Batch, generator: torch.Generator) -> tuple[float, int, int]:
+        targets = batch.targets.to(self.device)
         with torch.no_grad():
-            mels = self._features(batch, generator)
-            if self.recipe["training"].get("throats"):
-                mels = augment.throat(mels, generator)
+            mels = augment.throat(batch.mels.to(self.device).float(), generator)
             mels = augment.mask(mels, generator)
         with torch.autocast(self.device.type, torch.bfloat16):
             logits = self.network.logits(mels)
@@ -159,7 +170,6 @@ class Trainer:
             logits.flatten(0, 1),
             targets.flatten(),
             ignore_index=IGNORE,
-            label_smoothing=self.recipe["training"]["smoothing"],
         )
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -168,42 +178,29 @@ class Trainer:
         self.schedule.step()
         self.average.update_parameters(self.network)
         with torch.no_grad():
-            self._note_hardness(batch, logits)
+            self._note_hardness(batch.sources, logits)
             known = targets != IGNORE
             right = (logits.argmax(2) == targets)[known].sum()
         return loss.item(), int(right), int(known.sum())
 
-    def _features(self, batch: list[Strip], generator: torch.Generator) -> Tensor:
-        words, background = (
-            torch.from_numpy(np.stack(each)).to(self.device)
-            for each in ([s.words for s in batch], [s.background for s in batch])
-        )
-        level = torch.tensor([s.level for s in batch], device=self.device)
-        audio = augment.mix(words, background, level, self.rooms, generator)
-        audio = torch.nn.functional.pad(audio, (XVector.pad(), 0))
-        return self.network.features.fast(audio)
-
-    def _note_hardness(self, batch: list[Strip], logits: Tensor) -> None:
+    def _note_hardness(self, sources: Tensor, logits: Tensor) -> None:
         """Remember how high a keyword scored where none was said."""
         highest = logits.softmax(2)[:, :, : self.vocabulary.unknown].amax((1, 2))
-        for strip, score in zip(batch, highest.tolist(), strict=True):
-            if strip.source >= 0:
-                old = self.hardness[strip.source]
-                self.hardness[strip.source] = max(0.05, 0.5 * old + 0.5 * score)
+        hardness = self.batches.hardness
+        for source, score in zip(sources.tolist(), highest.tolist(), strict=True):
+            if source >= 0:
+                hardness[source] = max(0.05, 0.5 * hardness[source] + 0.5 * score)
 
     def _measure_features(self) -> None:
         """Set the fixed affine map from the log-mels of a few hundred strips."""
         rng = np.random.default_rng(self.recipe["seed"])
-        generator = self._generator(self.recipe["seed"])
-        batch = [self.composer.word_strip(rng) for _ in range(256)]
-        mels = self._features(batch, generator)
+        strips = [self.batches.composer.word_strip(rng) for _ in range(256)]
+        generator = torch.Generator().manual_seed(self.recipe["seed"])
+        mels = self.batches.heard(strips, generator).mels.float()
         deviation = mels.std((0, 2)).unsqueeze(1)
         for network in (self.network, self.average.module):
-            network.scale.data = 1 / deviation
-            network.shift.data = -mels.mean((0, 2)).unsqueeze(1) / deviation
-
-    def _generator(self, seed: int) -> torch.Generator:
-        return torch.Generator(self.device).manual_seed(seed)
+            network.scale.data = (1 / deviation).to(self.device)
+            network.shift.data = (-mels.mean((0, 2)).unsqueeze(1) / deviation).to(self.device)
 
     def _save(self) -> None:
         state = {
@@ -211,7 +208,7 @@ class Trainer:
             "config": self.config.as_card(),
             "labels": self.vocabulary.labels,
             "epoch": self.epoch,
-            "hardness": self.hardness.tolist(),
+            "hardness": self.batches.hardness.tolist(),
             **{
                 name: getattr(self, name).state_dict()
                 for name in ("network", "average", "optimizer", "schedule")

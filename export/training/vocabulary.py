@@ -72,4 +72,9 @@ def holds_keyword(text: str) -> bool:
 
     Apostrophes and hyphens part words ("right-hand", "computer's"), as speakers do.
     """
-    return any(word in _OURS for word in re.findall(r"[a-z]+", text.lower()))
+    return keywords_in(text) > 0
+
+
+def keywords_in(text: str) -> int:
+    """Return how many there are."""
+    return sum(word in _OURS for word in re.findall(r"[a-z]+", text.lower()))
