@@ -30,7 +30,8 @@ import soundfile
 
 import kws
 from export import exporter
-from export.training import heldout, own, recordings
+from export.training import recordings
+from export.training.own import heldout, own
 from export.training.recordings import RATE, Clip, Pcm
 from export.training.vocabulary import HELD_OUT
 

@@ -140,7 +140,9 @@ def _open(file: Path, content: bytes | None) -> onnxruntime.InferenceSession:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(
-            content or str(file), sess_options=options, providers=["CPUExecutionProvider"]
+            str(file) if content is None else content,
+            sess_options=options,
+            providers=["CPUExecutionProvider"],
         )
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no base of their own
         raise ModelError(f"{file}: is not a readable ONNX model: {_reason(error)}") from None

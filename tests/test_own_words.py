@@ -16,9 +16,10 @@ import torch
 
 import kws
 from export import exporter, synthesis
-from export.training import material, outcome, own, parts, start, state, substitutes
+from export.training import state
 from export.training.augment import throat
-from export.training.own import Options
+from export.training.own import material, outcome, own, parts, start, substitutes
+from export.training.own.own import Options
 from kws.card import Rate
 from kws.errors import ConfigError, DataError
 from kws.evaluate import results
@@ -136,7 +137,7 @@ def test_own_words_are_learnt_exported_and_spotted(data, small, tmp_path):
 def test_a_killed_training_goes_on(data, tiny, tmp_path):
     """Killed in the midst, then run again: the weights are those of an unbroken run."""
     code = (
-        "import sys; from pathlib import Path; from export.training import own;"
+        "import sys; from pathlib import Path; from export.training.own import own;"
         "own.RECIPE = Path(sys.argv[3]); data = Path(sys.argv[1]);"
         "own.train(data / 'words', Path(sys.argv[2]), own.Options(wake=['marvin'], threads=1,"
         "speech=data / 'speech', noise=data / 'noise', rooms=data / 'rooms', epochs=2), print)"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.training import corpus, recordings, substitutes
+from export.training import corpus, fragments, recordings
 from export.training.corpus import Corpus
 from export.training.leaving import NOTHING, Leaving
 from export.training.network import XVector
@@ -43,8 +43,8 @@ def bundled(folder: Path, recipe: dict[str, Any], leaving: Leaving = NOTHING) ->
     free = [speech.audio for speech in found.speech if not speech.ours]
     others = [
         *found.words[UNKNOWN],
-        *substitutes.fragments(free, strips["fragments"], UNKNOWN, rng),
-        *substitutes.halves(some, UNKNOWN, rng),
+        *fragments.fragments(free, strips["fragments"], UNKNOWN, rng),
+        *fragments.halves(some, UNKNOWN, rng),
     ]
     taught = Corpus([*found.words[:UNKNOWN], others, []], found.speech, found.noise)
     return Lessons(BUNDLED, taught, recordings.rooms("train"))

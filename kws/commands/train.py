@@ -105,7 +105,7 @@ def train(
 
 def _own(data: str | None, out: Path, asked: dict[str, Any], *, json: bool) -> None:
     """Train a person's own words."""
-    from export.training import own
+    from export.training.own import own
 
     result = own.train(None if data is None else Path(data), out, own.Options(**asked), _say)
     _tell(result, result.lines(), f"kws export {out / 'checkpoint.pt'} -o mine.onnx", json=json)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from export.training.material import LEAST, Recording
+from export.training.own.material import LEAST, Recording
 
 ASIDE = 0.25
 """Share of a word's recordings that is kept aside."""

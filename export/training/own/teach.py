@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from export.training import parts, substitutes
+from export.training import fragments
 from export.training.corpus import Corpus
-from export.training.gather import Given, Parts, Say
-from export.training.material import Recording, plain
+from export.training.own import parts
+from export.training.own.gather import Given, Parts, Say
+from export.training.own.material import Recording, plain
+from export.training.own.substitutes import pcm
 from export.training.recordings import Pcm
 from export.training.strips import Speech, Word, find_word
-from export.training.substitutes import pcm
 from export.training.vocabulary import Vocabulary
 from kws.errors import DataError
 
@@ -135,8 +136,8 @@ def corpus(given: Given, made: Made, vocabulary: Vocabulary, seed: int) -> Corpu
     ]
     others = [
         *near * max(1, FRAGMENTS // max(1, len(near))),
-        *substitutes.halves(some, unknown, rng),
-        *substitutes.fragments(audio, FRAGMENTS, unknown, rng),
+        *fragments.halves(some, unknown, rng),
+        *fragments.fragments(audio, FRAGMENTS, unknown, rng),
     ]
     noise = [piece.audio for piece in given.noise[0]]
     return Corpus([*groups, others, []], list(map(Speech, audio)), noise)

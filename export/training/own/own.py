@@ -18,12 +18,13 @@ import tomli
 import torch
 
 import kws
-from export.training import gather, start, state, teach
-from export.training.ending import Ending
-from export.training.gather import Given, Options
+from export.training import state
 from export.training.lessons import Lessons
-from export.training.outcome import Result
-from export.training.teach import Made
+from export.training.own import gather, start, teach
+from export.training.own.ending import Ending
+from export.training.own.gather import Given, Options
+from export.training.own.outcome import Result
+from export.training.own.teach import Made
 from export.training.train import Trainer
 from export.training.vocabulary import Vocabulary
 from kws.errors import DataError

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.training import material, parts, substitutes
-from export.training.material import LEAST, Recording, plain
+from export.training.own import material, parts, substitutes
+from export.training.own.material import LEAST, Recording, plain
 from kws.errors import ConfigError, DataError
 from kws.evaluate.simulation.rooms import read_rooms
 

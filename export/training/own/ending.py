@@ -14,11 +14,12 @@ from export.checkpoint import Checkpoint
 from export.checkpoints import xvector
 from export.describe import Use, describe
 from export.families import Asked, Known
-from export.training import heldout, material, outcome, state
-from export.training.gather import Given, Options
-from export.training.outcome import Background, Result, WordOutcome
+from export.training import state
+from export.training.own import heldout, material, outcome
+from export.training.own.gather import Given, Options
+from export.training.own.outcome import Background, Result, WordOutcome
+from export.training.own.teach import Made
 from export.training.recordings import Pcm
-from export.training.teach import Made
 from export.write import write
 from kws.card import Card, Label, Threshold
 

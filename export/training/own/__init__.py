@@ -1,0 +1,1 @@
+"""Own words: what a person says becomes a model, from the bundled one on."""
