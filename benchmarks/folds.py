@@ -53,7 +53,7 @@ def trained(fold: int, work: Path, threads: int) -> Path:
     folder = work / str(fold)
     command = ["-m", "export.training", "--fold", str(fold), "--work", str(folder)]
     subprocess.run([sys.executable, *command, "--threads", str(threads)], check=True)
-    return folder / "checkpoint.pt"
+    return folder / "finish" / "checkpoint.pt"
 
 
 def opened(checkpoint: Path) -> kws.Model:

@@ -38,7 +38,6 @@ noise = 0.1
 epochs = 7
 batch = 12
 rate = 3e-3
-trunk = 0.3
 decay = 1e-2
 smoothing = 0.03
 average = 0.9

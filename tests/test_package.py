@@ -74,6 +74,7 @@ def test_the_wheel_holds_the_code_and_the_model(wheel):
         "kws/models",
         "kws/evaluate/report",
         "export/training",
+        "export/training/own",
         "export/clips",
         "export/synthesis",
     } >= {str(Path(name).parent) for name in code - {"kws/py.typed"} if not name.endswith(".py")}

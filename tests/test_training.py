@@ -239,9 +239,16 @@ batch = 16
 rate = 3e-3
 decay = 1e-2
 average = 0.9
+[finish.strips]
+strength = 0.5
+masks = false
+[finish.training]
+epochs = 1
+rate = 1e-2
 [gate]
 opens = 0.9
 mode = 1
+hangover_s = 0.6
 [gate.network]
 channels = 8
 kernels = [5]
@@ -298,7 +305,7 @@ def test_a_run_trains_ships_and_goes_on_where_it_was_stopped(tmp_path, monkeypat
     begun.run(until=1)
     assert 0 == run(tmp_path, "stopped")
     whole, stopped = (
-        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["average"]
+        torch.load(tmp_path / name / "finish" / "checkpoint.pt", weights_only=True)["average"]
         for name in ("whole", "stopped")
     )
     log = (tmp_path / "stopped" / "log.jsonl").read_text(encoding="utf-8").splitlines()

@@ -51,9 +51,14 @@ def read(checkpoint: Checkpoint, asked: Asked) -> Original:
 
 
 def read_network(state: dict[str, Any]) -> XVector:
-    """Return the averaged network of a training checkpoint, batch norms folded away.
+    """Return the averaged network of a training checkpoint, batch norms folded away."""
+    return folded(averaged(state))
 
-    One that went on from a model file has none to begin with.
+
+def averaged(state: dict[str, Any]) -> XVector:
+    """Return the averaged network of a training checkpoint as it learnt.
+
+    One that went on from a model file has no batch norms.
     """
     average = {
         name.removeprefix("module."): value
@@ -62,7 +67,7 @@ def read_network(state: dict[str, Any]) -> XVector:
     }
     network = XVector(Config(**state["config"]), norm="scale" in average)
     network.load_state_dict(average)
-    return folded(network)
+    return network
 
 
 def window(network: XVector, labels: list[str]) -> Original:

@@ -15,6 +15,7 @@ import tomli
 import torch
 
 from export.training import lessons, ship
+from export.training.finish import finish
 from export.training.leaving import FOLDS, NOTHING, Leaving
 from export.training.train import Trainer
 from kws.errors import KwsError
@@ -39,12 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         leaving = Leaving(tuple(sorted(filter(None, args.without.split(",")))), args.fold)
         recipe |= leaving.as_recipe()
         args.work.mkdir(parents=True, exist_ok=True)
-        trainer = Trainer(recipe, args.work, lessons.bundled(args.work, recipe, leaving))
+        taught = lessons.bundled(args.work, recipe, leaving)
+        trainer = Trainer(recipe, args.work, taught)
         trainer.resume()
         trainer.run()
+        checkpoint = finish(trainer.checkpoint, recipe, args.work / "finish", taught)
         if leaving.fold is None:  # a fold's model only serves to judge the recipe
             out = BUNDLED if leaving == NOTHING else args.work / "model.onnx"
-            ship.ship(trainer.checkpoint, recipe, args.out or out, cache=args.work)
+            ship.ship(checkpoint, recipe, args.out or out, cache=args.work)
     except KwsError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

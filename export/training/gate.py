@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from export.checkpoints import xvector
 from export.training import calibrate, corpus, recordings
@@ -22,6 +23,7 @@ from kws import card as cards
 from kws import origin
 from kws.evaluate.intervals import wilson
 from kws.evaluate.match import Word
+from kws.evaluate.peaks import word_peaks
 from kws.flow import Samples
 from kws.gates import detector
 from kws.session import Model
@@ -49,18 +51,22 @@ def silent(split: str) -> list[Clip]:
     return [c for c in recordings.table("noise", split) if not c.source.startswith(TALKATIVE)]
 
 
-def make(recipe: dict[str, Any], work: Path) -> Made:
-    """Train what is left to train in `work`; find the threshold on calibration recordings."""
+def make(recipe: dict[str, Any], work: Path, model: Model) -> Made:
+    """Train what is left to train in `work`; find the threshold on calibration recordings.
+
+    model: the one that the gate is for, with its thresholds.
+    """
     folder, settings = work / "gate", recipe["gate"]
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer({"seed": recipe["seed"], **settings}, folder, _lessons(work))
+    taught = {name: settings[name] for name in ("network", "strips", "training")}
+    trainer = Trainer({"seed": recipe["seed"], **taught}, folder, _lessons(work))
     trainer.resume()
     trainer.run()
     path = folder / "gate.onnx"
     state = torch.load(trainer.checkpoint, map_location="cpu", weights_only=True)
     network = xvector.read_network(state)
     write(xvector.stream_graph(network), _card(network), path, overwrite=True)
-    return _measured(Model.load(path), path.read_bytes(), settings)
+    return _measured(Model.load(path), path.read_bytes(), settings, model)
 
 
 def _lessons(work: Path) -> Lessons:
@@ -89,22 +95,25 @@ def _card(network: Any) -> cards.Card:
     )
 
 
-def _measured(model: Model, content: bytes, settings: dict[str, Any]) -> Made:
+def _measured(gate: Model, content: bytes, settings: dict[str, Any], model: Model) -> Made:
+    """Find the threshold that lets almost all words pass that the model would detect."""
     pieces, truth = calibrate.word_stream("calibration")
     clean = np.concatenate(pieces)
     noise = [calibrate.float_audio(audio) for audio in recordings.load(silent("calibration"))]
     tape = np.concatenate([audio / max(1e-6, _rms(audio)) for audio in noise])
     heard = (clean, noisy(clean, truth, tape))
-    peaks = np.concatenate([_peaks(model, audio, truth) for audio in heard])
+    peaks = np.concatenate(
+        [_peaks(gate, audio, truth)[_detected(model, audio, truth)] for audio in heard]
+    )
     threshold = round(float(np.quantile(peaks, 1 - settings["opens"])), 4)
     parameters = {"mode": settings["mode"], "threshold": threshold}
     opened = int((peaks >= threshold).sum())
-    voiced, frames = _voiced(model, noise, parameters)
+    voiced, frames = _voiced(gate, noise, parameters)
     return Made(
-        cards.Gate("learned", parameters, hangover_s=0.6),
+        cards.Gate("learned", parameters, hangover_s=settings["hangover_s"]),
         content,
         [
-            _figure("words that open the gate", opened, len(peaks), "calibration, half in noise"),
+            _figure("words that open the gate", opened, len(peaks), "calibration, some in noise"),
             _figure("noise taken for voice", voiced, frames, "calibration, frames of 20 ms"),
         ],
     )
@@ -144,6 +153,20 @@ def _peaks(model: Model, audio: Samples, truth: Sequence[Word]) -> Samples:
         ],
         np.float32,
     )
+
+
+def _detected(model: Model, audio: Samples, truth: Sequence[Word]) -> NDArray[np.bool_]:
+    """Return which words the model detects at its thresholds, with no gate; all, if it has none."""
+    if not model.card.thresholds:
+        return np.ones(len(truth), bool)
+    heard, hop = calibrate.track(model, [audio]), model.card.hop
+    smoothing = max(1, round(model.card.decision.smoothing_s * recordings.RATE / hop))
+    found = np.zeros(len(truth), bool)
+    for name, threshold in model.card.thresholds.items():
+        score = heard.score(model.labels.index(name), smoothing)
+        said = [place for place, word in enumerate(truth) if word.label == name]
+        found[said] = word_peaks(score, heard.ends, truth, name) >= threshold.value
+    return found
 
 
 def _voiced(model: Model, noise: list[Samples], parameters: dict[str, Any]) -> tuple[int, int]:

@@ -54,8 +54,7 @@ def ship(checkpoint: Path, recipe: dict[str, Any], out: Path, cache: Path) -> No
     """Write the model file: int8 storage, parity proven, thresholds from calibration."""
     network = xvector.read_network(torch.load(checkpoint, weights_only=True))
     clips = _parity_clips()
-    made = gate.make(recipe, cache)
-    draft = _draft(network, checkpoint, cache, made)
+    draft = _draft(network, checkpoint, cache)
     _set_prior(network, draft, cache)
     _verify_float(network, draft, clips, cache)
     graph = xvector.stream_graph(network)
@@ -71,6 +70,14 @@ def ship(checkpoint: Path, recipe: dict[str, Any], out: Path, cache: Path) -> No
         parity=parity,
         operating_points=points,
         thresholds=_thresholds(points, settings),
+    )
+    write(graph, card, path, overwrite=True)
+    made = gate.make(recipe, cache, kws.load(path))
+    card = cards.replace(
+        card,
+        gate=made.gate,
+        gate_model=made.network,
+        accuracy=made.accuracy,
         cost=origin.Cost(_ms_per_call(model), platform.processor() or platform.machine()),
     )
     write(graph, card, out, overwrite=True)
@@ -89,7 +96,7 @@ def _set_prior(network: XVector, card: Card, cache: Path) -> None:
     print(f"logits shifted: {shifts}")
 
 
-def _draft(network: XVector, checkpoint: Path, cache: Path, made: gate.Made) -> Card:
+def _draft(network: XVector, checkpoint: Path, cache: Path) -> Card:
     config = network.config
     lengths = _median_lengths(cache)
     roles = {name: role for role, names in ROLES.items() for name in names}
@@ -112,9 +119,6 @@ def _draft(network: XVector, checkpoint: Path, cache: Path, made: gate.Made) -> 
         name="kws-en-13",
         description="ten commands and three wake words, English",
         decision=cards.Decision(smoothing_s=0.16),
-        gate=made.gate,
-        gate_model=made.network,
-        accuracy=made.accuracy,
         source=origin.Source("export.training", _sha256(checkpoint)),
         data=[origin.Data(name, licence, by) for name, licence, by in DATA],
         licence="Apache-2.0",

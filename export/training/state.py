@@ -27,7 +27,7 @@ def save(state: dict[str, Any], path: Path) -> None:
 
 def fingerprint(recipe: dict[str, Any]) -> str:
     """Return what makes two runs the same: everything but what comes after."""
-    after = {"gate", "shipping"}
+    after = {"finish", "gate", "shipping"}
     return json.dumps({key: value for key, value in recipe.items() if key not in after})
 
 

@@ -24,8 +24,6 @@ from kws.errors import DataError
 
 ROOM_TAPS = 8_000
 """Half a second."""
-HEAD = ("embed", "classify")
-"""What learns at the full rate where the rest, the trunk, learns at a share of it."""
 
 
 def _print(line: str) -> None:
@@ -64,12 +62,14 @@ class Trainer:
             multi_avg_fn=get_ema_multi_avg_fn(settings["average"]),  # type: ignore[no-untyped-call]
             use_buffers=True,
         )
-        groups = _groups(self.network, settings)
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=settings["decay"])
+        learnt = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            learnt, lr=settings["rate"], weight_decay=settings["decay"]
+        )
         steps = settings["epochs"] * (recipe["strips"]["epoch"] // settings["batch"])
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
-            [group["lr"] for group in groups],
+            settings["rate"],
             total_steps=steps + 1,
             pct_start=0.1,
         )
@@ -144,7 +144,8 @@ class Trainer:
         self.batches.seed = (seed, self.epoch)
         # Words alone first, then more and more of the world: learnt in fewer steps.
         easy = settings.get("ramp", 0) * settings["epochs"]
-        self.batches.composer.strength = min(1.0, self.epoch / easy) if easy else 1.0
+        grown = min(1.0, self.epoch / easy) if easy else 1.0
+        self.batches.composer.strength = grown * self.recipe["strips"].get("strength", 1.0)
         loader = torch.utils.data.DataLoader(
             self.batches, batch_size=None, num_workers=workers, prefetch_factor=4
         )
@@ -161,7 +162,8 @@ class Trainer:
         targets = batch.targets.to(self.device)
         with torch.no_grad():
             mels = augment.throat(batch.mels.to(self.device).float(), generator)
-            mels = augment.mask(mels, generator)
+            if self.recipe["strips"].get("masks", True):
+                mels = augment.mask(mels, generator)
         with torch.autocast(self.device.type, torch.bfloat16):
             logits = self.network.logits(mels)
         logits = logits.float()
@@ -170,6 +172,7 @@ class Trainer:
             logits.flatten(0, 1),
             targets.flatten(),
             ignore_index=IGNORE,
+            label_smoothing=self.recipe["training"].get("smoothing", 0.0),
         )
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -215,17 +218,6 @@ class Trainer:
             },
         }
         save(state, self.checkpoint)
-
-
-def _groups(network: XVector, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the weights to learn with their rates; the recipe may slow the trunk down."""
-    learnt = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    rate, slower = settings["rate"], settings.get("trunk", 1.0)
-    if slower == 1:
-        return [{"params": [p for _, p in learnt], "lr": rate}]
-    head = [p for name, p in learnt if name.startswith(HEAD)]
-    trunk = [p for name, p in learnt if not name.startswith(HEAD)]
-    return [{"params": head, "lr": rate}, {"params": trunk, "lr": rate * slower}]
 
 
 def _taps(room: np.ndarray) -> Tensor:
