@@ -47,7 +47,7 @@ def main() -> None:
         place.set_ylim(0, 100)
         place.set_xlabel("false alarms an hour, all keywords together")
         place.set_ylabel("missed, %")
-        place.legend(frameon=False)
+        place.legend(frameon=False, loc="center right")
 
 
 if __name__ == "__main__":

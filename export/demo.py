@@ -15,10 +15,10 @@ ANN, EVE = Voice("espeak-ng", "en-us"), Voice("espeak-ng", "en-us+f3")
 
 SCRIPT: list[tuple[Voice, str]] = [
     (RMS, "computer"),
-    (EVE, "yes"),
-    (RMS, "no"),
+    (RMS, "yes"),
+    (EVE, "up"),
     (AWB, "Nobody said this, a machine did."),
-    (RMS, "jarvis"),
+    (SLT, "alexa"),
     (SLT, "down"),
     (ANN, "left"),
     (ANN, "right"),
@@ -29,7 +29,7 @@ SCRIPT: list[tuple[Voice, str]] = [
     (AWB, "stop"),
 ]
 """Who says what. One word alone is one of the bundled model's; sentences hold none of them. No
-voice here says an `alexa` that the model hears, nor an `up` but by a hair's breadth."""
+voice here says a `jarvis` that the model hears, nor a `no`."""
 
 PAUSE_S = 0.85
 LEVEL_DB = -23.0

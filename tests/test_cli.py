@@ -111,7 +111,7 @@ def test_info_tells_the_card_in_words(kws, model):
     """And as JSON with --json."""
     result = kws("info", model)
 
-    assert "keyword          yes, threshold 0.60" in result.out
+    assert "keyword          yes, threshold 0.6" in result.out
     assert "wake word        jarvis" in result.out
     assert json.loads(kws("info", model, "--json").out)["window"] == models.WINDOW
 

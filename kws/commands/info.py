@@ -91,9 +91,9 @@ def _words(card: Card) -> Iterator[tuple[str, str]]:
         if label.phrase not in {None, label.name}:
             parts.append(f"said {label.phrase!r}")
         if threshold is None:
-            parts.append(f"threshold {DEFAULT:.2f}, not calibrated")
+            parts.append(f"threshold {DEFAULT:g}, not calibrated")
         else:
-            parts.append(f"threshold {threshold.value:.2f}")
+            parts.append(f"threshold {threshold.value:.4g}")
             if threshold.false_alarms is not None:
                 parts.append(_rate(threshold.false_alarms))
         yield role, ", ".join(parts)
