@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kws.capture import Capture
     from kws.classifiers import classify
     from kws.errors import (
         AudioError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from kws.flow import (
         AudioLost,
         Block,
+        Captured,
         Detection,
         DigitalSilence,
         Event,
@@ -37,13 +39,16 @@ if TYPE_CHECKING:
         Scores,
     )
     from kws.session import Model, load
+    from kws.shortcuts import listen, spot
     from kws.sources.devices import devices
-    from kws.spotter import Spotter, listen, spot
+    from kws.spotter import Spotter
 
 __all__ = [
     "AudioError",
     "AudioLost",
     "Block",
+    "Capture",
+    "Captured",
     "CardError",
     "ConfigError",
     "DataError",
@@ -70,13 +75,15 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "kws.capture": ["Capture"],
     "kws.classifiers": ["classify"],
     "kws.session": ["Model", "load"],
     "kws.sources.devices": ["devices"],
-    "kws.spotter": ["Spotter", "listen", "spot"],
+    "kws.shortcuts": ["listen", "spot"],
+    "kws.spotter": ["Spotter"],
     "kws.flow": [
-        *["AudioLost", "Block", "Detection", "DigitalSilence", "Event"],
-        *["GateChanged", "KeywordStuck", "Scores"],
+        *["AudioLost", "Block", "Captured", "Detection", "DigitalSilence"],
+        *["Event", "GateChanged", "KeywordStuck", "Scores"],
     ],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

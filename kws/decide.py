@@ -143,8 +143,17 @@ class Decision:
     def _samples(self, seconds: float) -> int:
         return round(seconds * self._rate)
 
-    def configure(self, roles: Mapping[str, str], thresholds: Mapping[str, float]) -> None:
-        """Arm these keywords, with these thresholds, from the next hop on."""
+    def configure(
+        self,
+        roles: Mapping[str, str],
+        thresholds: Mapping[str, float],
+        free: frozenset[str] = frozenset(),
+    ) -> None:
+        """Arm these keywords, with these thresholds, from the next hop on.
+
+        free: commands that count without a wake word.
+        """
+        self._free = free
         for track in self._tracks:
             track.role = roles.get(track.name, "")
             track.threshold = thresholds.get(track.name, 1.0)
@@ -226,12 +235,15 @@ class Decision:
             start, end = self._locate(track.name, track.peak_end, state.end)
             if role == "wake":
                 state.listens = end + track.wake_window
-            elif self._wake and not self._roles["wake"].end < end <= self._roles["wake"].listens:
+            elif self._wake and not (track.name in self._free or self._woken(end)):
                 continue
             state.waiting, state.fired, state.end = True, now, end
             state.quiet = now + track.refractory
             return [Fired(track.name, role, track.score, track.threshold, start, end, now)]
         return []
+
+    def _woken(self, end: int) -> bool:
+        return self._roles["wake"].end < end <= self._roles["wake"].listens
 
 
 def _at_the_peak(_: str, peak: int, after: int) -> tuple[int, int]:

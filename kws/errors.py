@@ -21,6 +21,10 @@ class DeviceError(KwsError, OSError):
     exit_code = 3
 
 
+class SinkError(KwsError, OSError):
+    """Something that the daemon tells events to did not take one."""
+
+
 class ModelError(KwsError, ValueError):
     """A model file that can't be loaded or run."""
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from kws.capture import Capture
 
 Samples: TypeAlias = NDArray[np.float32]
 
@@ -142,4 +145,14 @@ class DigitalSilence:
     time_s: float
 
 
-Event: TypeAlias = Scores | Detection | AudioLost | GateChanged | KeywordStuck | DigitalSilence
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A capture is done: nothing is added to it any more. time_s: where its audio ends."""
+
+    capture: Capture
+    time_s: float
+
+
+Event: TypeAlias = (
+    Scores | Detection | AudioLost | GateChanged | KeywordStuck | DigitalSilence | Captured
+)

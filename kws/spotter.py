@@ -40,7 +40,7 @@ class Spotter:
     channel: from 1, or "mean"; None is the mean of up to two, else the first. device: the
         microphone's name, for `run` and iteration. overrides: path of a JSON file with
         thresholds and decision parameters.
-    Raises ConfigError and ModelError.
+    Raises ConfigError, ModelError.
     """
 
     def __init__(
@@ -73,7 +73,8 @@ class Spotter:
         self._stopped = threading.Event()
 
     def reset(self) -> None:
-        """Forget everything heard so far, captures and figures too; settings stay."""
+        """Forget everything heard so far, figures too, and end captures; settings stay."""
+        self.playback(on=False)
         self._stream.reset()
 
     # -- audio in ---------------------------------------------------------------------------
@@ -104,14 +105,16 @@ class Spotter:
         Raises AudioError as `push` does. What came before the bad part was heard; the bad part
         leaves no trace.
         """
+        if self._settings.ended(self._stream.now_s):
+            self.playback(on=False)
         return self._stream.process(block)
 
     def finish(self) -> list[Event]:
-        """Hear the silence that a finite source ends with, so that its last word is known."""
+        """Hear the silence after a source's end, so that its last word is known; end captures."""
         return self._stream.finish()
 
     def pause(self) -> None:
-        """Hear nothing until `resume`; what is pushed meanwhile is skipped."""
+        """Hear nothing until `resume`; end captures; what is pushed meanwhile is skipped."""
         self._stream.pause()
 
     def resume(self) -> None:
@@ -126,7 +129,7 @@ class Spotter:
         Begins with `reset`, and closes the source. Raises DeviceError, AudioError.
         """
         self._stopped.clear()
-        return hear(self, source, self._stopped)
+        return hear(self, source, self._stopped, self._stream.end)
 
     def _microphone(self, source: Source | str | None) -> Source:
         if source is None or isinstance(source, str):
@@ -158,7 +161,7 @@ class Spotter:
     def __aiter__(self) -> AsyncIterator[Detection]:
         """Hear the microphone without blocking the event loop; yield detections."""
         self._stopped.clear()
-        return hear_async(self, self._microphone(None), self._stopped)
+        return hear_async(self, self._microphone(None), self._stopped, self._stream.end)
 
     # -- what the user asks for -------------------------------------------------------------
 
@@ -175,22 +178,43 @@ class Spotter:
     def capture(
         self, word: Detection, seconds: float = 8.0, until_silence: float | None = None
     ) -> Capture:
-        """Begin to keep what is said after a word, from its end on.
+        """Begin to keep what is said after a word, from its end on; `Captured` tells the end.
 
-        seconds: at most so long. until_silence: ends after so many seconds without voice, once
-        there was voice. Raises AudioError where that audio is gone already.
+        seconds: at most. until_silence: ends after so many seconds without voice, once somebody
+        began to speak after the word. Raises AudioError where that audio is gone already.
         """
         return self._stream.capture(word, seconds, until_silence)
 
     def set_threshold(self, threshold: float | Mapping[str, float]) -> None:
         """Change thresholds from the next hop on. Raises ConfigError."""
         self._settings.set_threshold(threshold)
-        self._chain.decision.configure(self._settings.roles, self._settings.levels)
+        self._configure()
 
     def set_keywords(self, keywords: str | Iterable[str] | None) -> None:
         """Arm other keywords from the next hop on; None is all. Raises ConfigError."""
         self._settings.set_keywords(keywords)
-        self._chain.decision.configure(self._settings.roles, self._settings.levels)
+        self._configure()
+
+    def playback(
+        self,
+        on: bool,
+        *,
+        live: Iterable[str] = (),
+        raise_to: float | None = None,
+        max_s: float = 60.0,
+    ) -> None:
+        """Tell that the own speaker talks, so that it does not wake itself up, or has ended.
+
+        Wake words rest, or need a score of `raise_to`. live: heard nevertheless, commands without
+        a wake word. max_s: it ends by itself after so many seconds. Raises ConfigError.
+        """
+        until_s = self._stream.now_s + max_s
+        self._settings.playback = self._settings.play(live, raise_to, until_s) if on else None
+        self._configure()
+
+    def _configure(self) -> None:
+        now = self._settings
+        self._chain.decision.configure(now.roles, now.levels, now.free)
 
     # -- what is going on -------------------------------------------------------------------
 
@@ -223,16 +247,3 @@ class Spotter:
     def stats(self) -> Stats:
         """Figures since the spotter was made or reset."""
         return self._stream.stats
-
-
-def listen(**options: Any) -> Iterator[Detection]:
-    """Hear a microphone and yield detections; takes what `Spotter` takes."""
-    return iter(Spotter(**options))
-
-
-def spot(path: str | os.PathLike[str], **options: Any) -> list[Detection]:
-    """Return the detections in an audio file; takes what `Spotter` takes."""
-    from kws.sources.file import AudioFile
-
-    events = Spotter(**options).listen(AudioFile(path))
-    return [event for event in events if isinstance(event, Detection)]

@@ -10,7 +10,7 @@ import numpy as np
 from kws.capture import Capture
 from kws.chain import Chain
 from kws.errors import AudioError
-from kws.flow import AudioLost, Block, Detection, Event
+from kws.flow import AudioLost, Block, Captured, Detection, Event
 from kws.ring import cut
 
 
@@ -31,17 +31,19 @@ class Stream:
     def __init__(self, chain: Chain, tell: Callable[[list[Event]], None]) -> None:
         self._chain, self._tell = chain, tell
         self._paused = False
+        self._captures: list[Capture] = []
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything heard so far, captures and figures too."""
+        """Forget everything heard so far, figures too; captures end, and that is told."""
         self._chain.reset()
         self._rate, self._channels, self._size = self._chain.rate, 0, self._chain.hop
         self._expected: int | None = None
         self._skipped = False
         self._audio_s = self._lost_s = 0.0
         self._detections = 0
-        self._captures: list[Capture] = []
+        self._last: int | None = None  # where captures end at the latest: the source's end
+        self.end()
 
     def process(self, block: Block) -> list[Event]:
         """Return everything that became known, in order.
@@ -58,6 +60,7 @@ class Stream:
         self._channels = block.samples.shape[1] if block.samples.ndim == 2 else 0
         if self._paused:
             self._expected = block.end
+            self._settle(events)
             return events
         if count <= self._size:
             self._hear(block, events)
@@ -74,6 +77,11 @@ class Stream:
             return self._expected
         return round(self._expected * rate / self._rate)
 
+    @property
+    def now_s(self) -> float:
+        """The audio clock: seconds up to the end of what was heard."""
+        return 0.0 if self._expected is None else self._expected / self._rate
+
     def _begin(self, block: Block, events: list[Event]) -> None:
         expected = block.start if self._expected is None else self.expected(block.rate)
         if block.start != expected:
@@ -87,8 +95,7 @@ class Stream:
                 f"the audio at sample {block.start} was heard before; {expected} comes next "
                 "(reset() begins another stream)"
             )
-        for capture in self._captures:
-            capture.close()
+        self._close(events)
         if not self._skipped:
             lost = AudioLost(expected / block.rate, block.start / block.rate)
             self._lost_s += lost.end_s - lost.start_s
@@ -100,27 +107,51 @@ class Stream:
         self._expected = piece.end
         self._audio_s += len(piece.samples) / piece.rate
         self._skipped = False
-        if self._captures:
-            for capture in self._captures:
-                capture.fill()
-            self._captures = [one for one in self._captures if not one.done]
+        for capture in self._captures:
+            capture.fill()
         if found:
             self._detections += sum(isinstance(event, Detection) for event in found)
             events += found
             self._tell(found)
+        if self._captures:  # a callback may have begun one that is done at once
+            self._settle(events)
+
+    def _close(self, events: list[Event]) -> None:
+        for capture in self._captures:
+            capture.close()
+        self._settle(events)
+
+    def _settle(self, events: list[Event]) -> None:
+        """Tell of the captures that are done, and let go of them."""
+        done = [capture for capture in self._captures if capture.done]  # asked once: threads close
+        if done:
+            self._captures = [capture for capture in self._captures if capture not in done]
+            told: list[Event] = [Captured(capture, capture.end / capture.rate) for capture in done]
+            events += told
+            self._tell(told)
 
     def finish(self) -> list[Event]:
         """Hear the silence that a finite source ends with, so that its last word is known."""
         if self._expected is None:
-            return []
+            return self.end()
+        self._last = round(self._expected / self._rate * self._chain.rate)
         for capture in self._captures:
-            capture.limit(round(self._expected / self._rate * self._chain.rate))
+            capture.limit(self._last)
         chain = self._chain
         tail = (chain.latency + chain.smoothing + 2 * chain.hop) / chain.rate
         shape = (round(tail * self._rate), self._channels)[: 2 if self._channels else 1]
         figures = self._audio_s, chain.gate.open_samples  # the tail was not heard from anywhere
-        events = self.process(Block(np.zeros(shape, np.float32), self._expected, self._rate))
+        try:
+            events = self.process(Block(np.zeros(shape, np.float32), self._expected, self._rate))
+        finally:
+            self._last = None
         self._audio_s, chain.gate.open_samples = figures
+        return events + self.end()
+
+    def end(self) -> list[Event]:
+        """End the captures: nothing follows. Return what that makes known."""
+        events: list[Event] = []
+        self._close(events)
         return events
 
     def pause(self) -> None:
@@ -128,7 +159,7 @@ class Stream:
         self._paused = self._skipped = True
         self._chain.jump()
         for capture in self._captures:
-            capture.close()
+            capture.close()  # told by whoever hears: this may be another thread
 
     def resume(self) -> None:
         """Hear again, as after a jump."""
@@ -136,7 +167,7 @@ class Stream:
 
     def capture(self, word: Detection, seconds: float, until_silence: float | None) -> Capture:
         """Begin to keep what is said after a word."""
-        capture = Capture(self._chain.gate, word, seconds, until_silence)
+        capture = Capture(self._chain.gate, word, seconds, until_silence, self._last)
         self._captures.append(capture)
         return capture
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeAlias
@@ -45,11 +46,23 @@ def read_overrides(path: str | os.PathLike[str] | None) -> Overrides:
     return found
 
 
+@dataclass(frozen=True)
+class Playback:
+    """The own speaker talks, up to `until_s` of the audio clock.
+
+    Wake words rest, or need `raise_to`; words in `live` are heard.
+    """
+
+    live: frozenset[str]
+    raise_to: float | None
+    until_s: float
+
+
 class Settings:
     """What is armed, and at which levels. May change at any time.
 
-    roles: `keyword` or `wake` for every armed keyword. levels: their thresholds. rules: each
-    model's decision parameters. needs_wake: keywords count only after a wake word.
+    rules: each model's decision parameters. needs_wake: keywords count only after a wake word.
+    playback: what changes for a while; None: nothing.
     """
 
     def __init__(
@@ -66,14 +79,48 @@ class Settings:
         self._cards, self._wake, self._changed = cards, wake, changed
         self.needs_wake = wake is not None
         self.rules = [msgspec.structs.replace(one.decision, **changed.decision) for one in cards]
-        self.roles = find_roles(cards, keywords, wake)
-        self.levels = merge(
+        self.playback: Playback | None = None
+        self._roles = find_roles(cards, keywords, wake)
+        self._levels = merge(
             cards,
-            self.roles,
+            self._roles,
             threshold=threshold,
             false_alarms=false_alarms,
             overrides=changed,
         )
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """`keyword` or `wake` for every keyword that is armed now."""
+        playing = self.playback
+        if playing is None or playing.raise_to is not None:
+            return self._roles
+        return {n: r for n, r in self._roles.items() if r != "wake" or n in playing.live}
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """The thresholds that hold now."""
+        levels, playing = {name: self._levels[name] for name in self.roles}, self.playback
+        if playing is not None and playing.raise_to is not None:
+            for name, role in self.roles.items():
+                if role == "wake" and name not in playing.live:
+                    levels[name] = max(levels[name], playing.raise_to)
+        return levels
+
+    @property
+    def free(self) -> frozenset[str]:
+        """Commands that need no wake word now."""
+        return frozenset() if self.playback is None else self.playback.live
+
+    def play(self, live: Iterable[str], raise_to: float | None, until_s: float) -> Playback:
+        """Return what is to hold while the own speaker talks. Raises ConfigError."""
+        if raise_to is not None and not 0 <= raise_to <= 1:
+            raise ConfigError(f"threshold {raise_to:g} lies outside 0..1")
+        return Playback(frozenset(known(live, self._roles, "keyword")), raise_to, until_s)
+
+    def ended(self, now_s: float) -> bool:
+        """Whether that has lasted as long as it may."""
+        return self.playback is not None and now_s >= self.playback.until_s
 
     def check(self, keyword: str) -> None:
         """Raise ConfigError, with the near names, where there is no such keyword."""
@@ -82,15 +129,15 @@ class Settings:
     def set_threshold(self, threshold: float | Mapping[str, float]) -> None:
         """Replace the thresholds of all, or of those that are named. Raises ConfigError."""
         if isinstance(threshold, Mapping):
-            known(threshold, self.roles, "keyword")
-            threshold = {**self.levels, **threshold}
-        self.levels = merge(self._cards, self.roles, threshold=threshold)
+            known(threshold, self._roles, "keyword")
+            threshold = {**self._levels, **threshold}
+        self._levels = merge(self._cards, self._roles, threshold=threshold)
 
     def set_keywords(self, keywords: Names | None) -> None:
         """Arm these and no others; None is all. Known thresholds stay. Raises ConfigError."""
-        self.roles = find_roles(self._cards, keywords, self._wake)
-        kept = {name: level for name, level in self.levels.items() if name in self.roles}
-        self.levels = merge(self._cards, self.roles, threshold=kept, overrides=self._changed)
+        self._roles = find_roles(self._cards, keywords, self._wake)
+        kept = {name: level for name, level in self._levels.items() if name in self._roles}
+        self._levels = merge(self._cards, self._roles, threshold=kept, overrides=self._changed)
 
 
 def find_roles(

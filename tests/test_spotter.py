@@ -4,26 +4,37 @@ import asyncio
 import json
 import threading
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import HOP, LABELS, RATE, WINDOW, card, noise, tone, write
 
 import kws
 from kws.card import Label, OperatingPoint, Rate, Threshold
-from kws.errors import AudioError, ConfigError
-from kws.flow import AudioLost, Block, Detection, DigitalSilence, GateChanged, KeywordStuck, Scores
+from kws.errors import AudioError, ConfigError, DeviceError
+from kws.flow import (
+    AudioLost,
+    Block,
+    Captured,
+    Detection,
+    DigitalSilence,
+    GateChanged,
+    KeywordStuck,
+    Scores,
+)
 
 SOUND = np.concatenate([noise(0.5), tone("yes", 0.3), noise(0.7), tone("no", 0.3), noise(0.7)])
 
 
 class Blocks:
-    """A source over an array."""
+    """A source over an array; then it ends, or `loss` happens."""
 
-    def __init__(self, samples, rate=RATE, *, live=False, size=320):
-        self.rate, self.live, self.closed = rate, live, False
+    def __init__(self, samples, rate=RATE, *, live=False, size=320, loss=None):
+        self.rate, self.live, self.closed, self._loss = rate, live, False, loss
         self._samples, self._size = samples, size
         self._noticed = [DigitalSilence(silent=True, time_s=0.0)]
 
@@ -31,6 +42,8 @@ class Blocks:
         for at in range(0, len(self._samples), self._size):
             wall = 1_000 + at / self.rate
             yield Block(self._samples[at : at + self._size], at, self.rate, wall)
+        if self._loss is not None:
+            raise self._loss
 
     def poll_events(self):
         noticed, self._noticed = self._noticed, []
@@ -229,8 +242,6 @@ def test_it_iterates_without_blocking(spotter, monkeypatch):
 
 
 def test_files_in_one_line(models, tmp_path):
-    import soundfile
-
     soundfile.write(tmp_path / "t.wav", SOUND, RATE, subtype="FLOAT")
     soundfile.write(tmp_path / "no.wav", noise(1) + tone("no", 1), RATE)
 
@@ -283,12 +294,12 @@ def test_a_capture_ends_with_silence(models, gate):
     spotter = kws.Spotter(models["stream"], gate=gate)
     (word,) = spotter.push(SOUND[: round(0.7 * RATE)])
     capture = spotter.capture(word, seconds=8, until_silence=0.3)
-    spotter.push(
-        np.concatenate([SOUND[round(0.7 * RATE) : round(0.8 * RATE)], np.zeros(RATE * 2, "f4")])
-    )
+    assert not capture.spoke
+    spotter.push(np.concatenate([tone("no", 0.5), np.zeros(RATE * 2, "f4")]))
 
     assert capture.done
-    assert 0.4 < len(capture.audio) / RATE < 1.3
+    assert capture.spoke
+    assert 1.2 - word.end_s + 0.25 < len(capture.audio) / RATE < 1.2 - word.end_s + 0.6
 
 
 def test_a_jump_ends_a_capture(spotter):
@@ -314,6 +325,239 @@ def test_a_capture_ends_where_its_source_does(spotter):
     (capture,) = captures
     assert capture.done
     assert np.array_equal(SOUND[capture.start :], capture.audio)
+
+
+def test_a_word_known_at_the_very_end_is_followed_by_nothing(spotter):
+    """The silence that makes it known is nobody's."""
+    captures = []
+    spotter.on("no")(lambda word: captures.append(spotter.capture(word, 8)))
+    sound = SOUND[: round(1.56 * RATE)]
+    spotter.run(Blocks(sound))
+
+    (capture,) = captures
+    assert capture.done
+    assert np.array_equal(sound[capture.start :], capture.audio)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 6_000), min_size=1, max_size=9),
+    gate=st.sampled_from(["none", "webrtc"]),
+)
+def test_how_the_audio_is_cut_never_shows_in_a_capture(models, sizes, gate):
+    sound = np.concatenate([noise(0.5), tone("yes", 0.9), noise(1)])
+
+    def captured(sizes):
+        spotter, at, turn, captures = kws.Spotter(models["stream"], gate=gate), 0, 0, []
+        while at < len(sound):
+            for word in spotter.push(sound[at : at + sizes[turn % len(sizes)]]):
+                captures += [spotter.capture(word, 8, until_silence=0.3)]
+            at, turn = at + sizes[turn % len(sizes)], turn + 1
+        spotter.finish()
+        return [(capture.start, capture.end, capture.spoke) for capture in captures]
+
+    (one,) = captured([320])
+    assert [one] == captured(sizes)
+    assert one[2]
+    assert 0.5 * RATE < one[1] - one[0] < 1.5 * RATE
+
+
+def breath(pause_s, *after):
+    """Return a quiet room with a wake word in it, and what follows after a pause; where that is."""
+    room, parts = np.random.default_rng(1), []
+    for word, rest_s in [("", 1), ("computer", pause_s), *[(one, 2.0) for one in after]]:
+        if word:
+            path = Path(__file__).parent / "words" / "flite-rms" / f"{word}.opus"
+            parts.append(soundfile.read(path, dtype="float32")[0])
+        parts.append(room.standard_normal(round(rest_s * RATE)).astype(np.float32) * 1e-3)
+    began = sum(len(part) for part in parts[:3])
+    return np.concatenate(parts), began, began + sum(len(part) for part in parts[3:4])
+
+
+@pytest.mark.parametrize("gate", [None, "webrtc", "none"])
+@pytest.mark.parametrize(
+    ("pause_s", "until_silence"), [(0, 0.8), (0.1, 0.5), (0.4, 0.5), (0.8, 0.5), (1, 0.8), (3, 0.8)]
+)
+def test_a_breath_after_the_wake_word_is_not_the_end(gate, pause_s, until_silence):
+    """The wake word's own rest is not the speaker's first word."""
+    sound, began, ended = breath(pause_s, "seven")
+    spotter, captures = kws.Spotter(keywords="computer", gate=gate), []
+    for at in range(0, len(sound), 800):
+        found = spotter.push(sound[at : at + 800])
+        captures += [spotter.capture(word, 8, until_silence) for word in found]
+
+    (capture,) = captures
+    end = capture.start + len(capture.audio)
+    assert capture.done
+    assert capture.spoke
+    assert capture.start <= began
+    assert ended < end < ended + (until_silence + 0.8) * RATE
+
+
+@pytest.mark.parametrize("gate", [None, "webrtc", "none"])
+def test_nobody_speaks_after_the_wake_word(gate):
+    sound = breath(5)[0]
+    spotter = kws.Spotter(keywords="computer", gate=gate)
+    word, capture = None, None
+    for at in range(0, len(sound), 800):
+        for word in spotter.push(sound[at : at + 800]):
+            capture = spotter.capture(word, 3, until_silence=0.5)
+
+    assert capture.word is word
+    assert capture.done
+    assert not capture.spoke
+    assert len(capture.audio) == 3 * RATE
+
+
+# -- how captures end ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def open_capture(spotter):
+    """Let a capture of much audio begin with the first word; return what is told of it."""
+    told = []
+
+    @spotter.on("yes")
+    def begin(word):
+        told.append(spotter.capture(word, 60))
+
+    @spotter.on(Captured)
+    def end(captured):
+        assert captured.capture is told[0]
+        assert captured.capture.done
+        assert captured.time_s == captured.capture.end / RATE
+        told.append(captured)
+
+    return told
+
+
+def ended(told, sound):
+    """Whether a capture ended, once, with all that was heard."""
+    capture, _ = told
+    return np.array_equal(sound[capture.start :], capture.audio)
+
+
+def test_stop_ends_captures(spotter, open_capture):
+    events = []
+    for event in spotter.listen(Blocks(SOUND, live=True)):
+        events.append(event)
+        if words(events) == ["yes", "no"]:
+            spotter.stop()
+    heard = round(spotter.stats.audio_s * RATE)
+
+    assert ended(open_capture, SOUND[:heard])
+    assert events[-1] is open_capture[1]
+
+
+def test_the_end_of_a_live_source_ends_captures(spotter, open_capture):
+    spotter.run(Blocks(SOUND, live=True))
+
+    assert ended(open_capture, SOUND)
+
+
+def test_ctrl_c_ends_captures(spotter, open_capture):
+    spotter.run(Blocks(SOUND, live=True, loss=KeyboardInterrupt()))
+
+    assert ended(open_capture, SOUND)
+
+
+def test_ctrl_c_in_a_callback_ends_captures(spotter, open_capture):
+    @spotter.on("no")
+    def interrupt(word):
+        raise KeyboardInterrupt
+
+    spotter.run(Blocks(SOUND, live=True))
+
+    assert open_capture[1].capture.done
+
+
+@pytest.mark.parametrize("loss", [DeviceError("it is gone"), RuntimeError("a bug")])
+def test_a_lost_device_ends_captures(spotter, open_capture, loss):
+    """An iteration is told too, before the error."""
+    events = []
+    with pytest.raises(type(loss)):
+        events.extend(spotter.listen(Blocks(SOUND, live=True, loss=loss)))
+
+    assert ended(open_capture, SOUND)
+    assert (events[-1] is open_capture[1]) == isinstance(loss, DeviceError)
+
+
+def test_leaving_the_loop_ends_captures(spotter, open_capture):
+    events = spotter.listen(Blocks(SOUND, live=True))
+    while "no" not in words([next(events)]):
+        pass
+    events.close()
+
+    assert open_capture[1].capture.done
+
+
+@pytest.mark.parametrize("end", ["source", "stop", "lost", "break"])
+def test_captures_end_without_blocking_too(spotter, open_capture, monkeypatch, end):
+    loss = DeviceError("it is gone") if end == "lost" else None
+    source = Blocks(SOUND, live=True, loss=loss)
+    monkeypatch.setattr("kws.sources.microphone.Microphone", lambda *_, **__: source)
+
+    async def hear():
+        async for word in spotter:
+            if word.keyword == "no" and end == "stop":
+                spotter.stop()
+            if word.keyword == "no" and end == "break":
+                break
+
+    if loss is None:
+        asyncio.run(hear())
+    else:
+        with pytest.raises(DeviceError):
+            asyncio.run(hear())
+
+    assert open_capture[1].capture.done
+
+
+def test_reset_ends_captures(spotter, open_capture):
+    spotter.push(SOUND)
+    spotter.reset()
+    assert ended(open_capture, SOUND)
+    spotter.push(SOUND[: RATE // 4])  # nothing of it is left
+
+    assert ended(open_capture, SOUND)
+    with pytest.raises(AudioError, match="gone"):
+        spotter.capture(open_capture[0].word)
+
+
+def test_a_pause_ends_captures(spotter, open_capture):
+    """That is told with the next block, though nobody hears it."""
+    spotter.push(SOUND)
+    spotter.pause()
+    assert open_capture[0].done
+    events = spotter.process(Block(noise(0.1), len(SOUND), RATE))
+
+    assert events == open_capture[1:]
+    assert ended(open_capture, SOUND)
+
+
+def test_lost_audio_ends_captures_before_it_is_told(spotter, open_capture):
+    spotter.push(SOUND)
+    events = spotter.process(Block(noise(0.1), 5 * RATE, RATE))
+
+    assert [Captured, AudioLost] == [type(event) for event in events][:2]
+    assert ended(open_capture, SOUND)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 1.5])
+def test_a_full_capture_is_told_once_also_when_the_gate_is_closed(models, seconds):
+    """Even one that is full as it begins."""
+    spotter, told = kws.Spotter(models["stream"], gate="webrtc"), []
+    spotter.on("yes")(lambda word: told.append(spotter.capture(word, seconds)))
+    spotter.on(Captured)(told.append)
+    sound = np.concatenate([SOUND[: round(0.8 * RATE)], np.zeros(3 * RATE, np.float32)])
+    events = list(spotter.listen(Blocks(sound, live=True)))
+    (capture, captured), names = told, [type(event) for event in events]
+    closed = [event.time_s for event in events if isinstance(event, GateChanged)][1]
+
+    assert captured.capture is capture
+    assert [captured] == [event for event in events if isinstance(event, Captured)]
+    assert (captured.time_s > closed) == (seconds > 1)
+    assert names.index(Captured) > names.index(Detection)
 
 
 # -- settings --------------------------------------------------------------------------------
