@@ -1,0 +1,101 @@
+"""JSON lines: one fact a line, to stdout or to a file that is kept short."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from kws.errors import SinkError
+from kws.home import expanded
+from kws.origin import Strict
+from kws.sinks import FACTS, Around, Fact
+
+MEGABYTE = 1_000_000
+
+
+class Settings(Strict, frozen=True):
+    """path: a file, `-` is stdout. max_mb: it is begun anew then, and `keep` old ones are kept.
+
+    The newest of those is called path.1.
+    """
+
+    path: Annotated[str, msgspec.Meta(min_length=1)] = "-"
+    max_mb: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    keep: Annotated[int, msgspec.Meta(ge=0)] = 3
+
+
+class Sink:
+    """Writes facts as JSON, each line at once."""
+
+    wants: ClassVar[frozenset[type[Fact]]] = frozenset(FACTS.values())
+
+    def __init__(self, settings: Settings, around: Around) -> None:
+        self._path = None if settings.path == "-" else expanded(settings.path)
+        self._most, self._keep = int(settings.max_mb * MEGABYTE), settings.keep
+        self._torn = False
+
+    def start(self) -> None:
+        """Look whether it can be written. Raises SinkError."""
+        self._try(b"")
+
+    def send(self, fact: Fact, /) -> None:
+        """Write a line. Raises SinkError: not written; nothing of it stays in the file."""
+        self._try(msgspec.json.encode(fact) + b"\n")
+
+    def close(self) -> None:
+        """Nothing: what was written is written."""
+
+    def _try(self, line: bytes) -> None:
+        try:
+            if self._path is None:
+                self._print(line)
+            else:
+                self._append(self._path, line)
+        except OSError as error:
+            name = self._path or "stdout"
+            raise SinkError(
+                f"{name}: can't be written ({error.strerror or error}); the next fact tries again"
+            ) from None
+
+    def _append(self, path: Path, line: bytes) -> None:
+        # Opened each time: whoever removes or renames the file meanwhile loses no line.
+        if path.exists() and path.stat().st_size + len(line) > self._most:
+            self._rotate(path)
+        with path.open("ab+", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            if size and file.read(1) != b"\n":
+                line = b"\n" + line  # we were killed in the middle of a line
+            try:
+                _write(file.fileno(), line)
+            except OSError:
+                with suppress(OSError):
+                    file.truncate(size)
+                raise
+
+    def _rotate(self, path: Path) -> None:
+        """Rename path to path.1, that to path.2 and so on; the oldest goes."""
+        names = [path, *(path.with_name(f"{path.name}.{n + 1}") for n in range(self._keep))]
+        for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
+            if newer.exists():
+                newer.replace(older)
+        path.unlink(missing_ok=True)
+
+    def _print(self, line: bytes) -> None:
+        if self._torn:
+            line = b"\n" + line
+        self._torn = True  # until all of it is written
+        _write(sys.stdout.fileno(), line)
+        self._torn = False
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    """Write all of it. Raises OSError: perhaps half of it is written."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]

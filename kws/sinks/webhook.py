@@ -1,0 +1,123 @@
+"""Webhook: each fact is posted to a URL as JSON."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import re
+import ssl
+import threading
+import uuid
+from contextlib import closing
+from typing import Annotated, ClassVar
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import msgspec
+
+from kws.errors import ConfigError, SinkError
+from kws.origin import Strict
+from kws.sinks import Around, Fact, Heard
+
+FIRST_PAUSE_S = 0.5
+"""Before the second try; it doubles each time."""
+
+HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""A header's name (RFC 9110, token)."""
+
+
+class Settings(Strict, frozen=True):
+    """headers: sent with each. timeout_s: of each try. retries: tries after the first one."""
+
+    url: str
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 5.0
+    retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 3
+
+
+class Sink:
+    """Posts facts, each until it is taken or all tries have failed.
+
+    Tried again: no connection, no answer in time, 5xx, 429. All tries of a fact have the same
+    Idempotency-Key. Redirects are not followed, proxies not asked. What is said of a URL is its
+    host: paths and queries of webhooks are secrets, as headers are.
+
+    Raises ConfigError: it is no http or https URL, or a header can't be sent.
+    """
+
+    wants: ClassVar[frozenset[type[Fact]]] = frozenset({Heard})
+
+    def __init__(self, settings: Settings, around: Around) -> None:
+        self._settings, self._url = settings, _checked(settings.url)
+        self._where = f"webhook {self._url.scheme}://{self._url.netloc.rpartition('@')[2]}"
+        self._target = (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
+        self._headers = {"Content-Type": "application/json", "Connection": "close"}
+        if self._url.username is not None:
+            name, password = unquote(self._url.username), unquote(self._url.password or "")
+            login = base64.b64encode(f"{name}:{password}".encode()).decode()
+            self._headers["Authorization"] = f"Basic {login}"
+        for header, value in settings.headers.items():
+            if not HEADER.fullmatch(header) or not (value.isascii() and value.isprintable()):
+                raise ConfigError(f"{self._where}: header {header!r} holds what headers can't")
+            self._headers[header.title()] = value
+        self._tls = ssl.create_default_context() if self._url.scheme == "https" else None
+        self._closed = threading.Event()
+
+    def start(self) -> None:
+        """Nothing: each fact has a connection of its own."""
+
+    def send(self, fact: Fact, /) -> None:
+        """Post it. Raises SinkError: it was refused, or no try succeeded."""
+        body = msgspec.json.encode(fact)
+        headers = {**self._headers, "Idempotency-Key": uuid.uuid4().hex}
+        trouble = self._post(body, headers)
+        for pause in pauses(self._settings.retries):
+            if trouble is None or self._closed.wait(pause):
+                break
+            trouble = self._post(body, headers)
+        if trouble is not None:
+            raise SinkError(f"{self._where}: {trouble}; given up")
+
+    def close(self) -> None:
+        """Try nothing again; from any thread."""
+        self._closed.set()
+
+    def _post(self, body: bytes, headers: dict[str, str]) -> str | None:
+        """Return what went wrong. Raises SinkError: it would go wrong again."""
+        try:
+            with closing(self._connection()) as connection:
+                connection.request("POST", self._target, body, headers)
+                status = connection.getresponse().status
+        except OSError as error:
+            return error.strerror or str(error) or type(error).__name__
+        except http.client.HTTPException as error:
+            return f"that is no HTTP server ({type(error).__name__})"
+        if 200 <= status < 300:
+            return None
+        if status >= 500 or status == 429:
+            return f"answers {status}"
+        if 300 <= status < 400:
+            raise SinkError(f"{self._where}: answers {status}, it has moved; give its new URL")
+        raise SinkError(f"{self._where}: answers {status}; check the URL and the headers")
+
+    def _connection(self) -> http.client.HTTPConnection:
+        host, port, timeout_s = str(self._url.hostname), self._url.port, self._settings.timeout_s
+        if self._tls is None:
+            return http.client.HTTPConnection(host, port, timeout=timeout_s)
+        return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._tls)
+
+
+def pauses(retries: int) -> list[float]:
+    """Return the seconds before each further try."""
+    return [FIRST_PAUSE_S * 2**n for n in range(retries)]
+
+
+def _checked(url: str) -> SplitResult:
+    # Nothing of the text is told: it may hold a password.
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not url.isascii() or re.search(r"[\x00-\x20\x7f]", url):
+        raise ConfigError("webhook: url makes no sense; it should look like https://host:port/path")
+    return parts
