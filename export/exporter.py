@@ -22,7 +22,7 @@ from export.recordings import Clip
 from export.sources import locate
 from export.write import check_target, write
 from kws import card as cards
-from kws import origin
+from kws import origin, selftest
 from kws.card import Card
 from kws.errors import ExportError
 from kws.flow import Samples
@@ -88,7 +88,12 @@ def _export(source: str, out: Path, options: Options, say: Say) -> Card:
         parity = _compare(checkpoint, original, files, clips)
         parity = verify.judge(parity, str(out), force=options.force)
         cpu = platform.processor() or platform.machine()
-        card = cards.replace(card, parity=parity, cost=origin.Cost(parity.variants[-1].ms, cpu))
+        card = cards.replace(
+            card,
+            parity=parity,
+            cost=origin.Cost(parity.variants[-1].ms, cpu),
+            self_test=selftest.made(files.model(parity.variants[-1].name)),
+        )
         write(files.last(), card, out, overwrite=options.overwrite)
     return card
 

@@ -18,7 +18,10 @@ from test_export import trained
 from export import exporter, families, verify
 from export.checkpoints import xvector
 from export.exporter import Options
-from kws import load
+from export.write import write
+from kws import card as cards
+from kws import load, selftest
+from kws.card import replace as replaced
 from kws.cli import main
 from kws.errors import ExportError, ParityError
 
@@ -100,6 +103,31 @@ def test_accuracy_is_told_where_labels_are_known(checkpoint, words, tmp_path):
     assert 8 == card.parity.clips
     assert all(8 == variant.labelled for variant in card.parity.variants)
     assert all(0 <= variant.accuracy <= 1 for variant in card.parity.variants)
+
+
+@pytest.mark.parametrize("kind", ["stream", "window"])
+@pytest.mark.parametrize("quantize", ["int8", "none"])
+def test_a_file_holds_a_test_that_it_passes(checkpoint, tmp_path, kind, quantize, capsys):
+    """Of synthesised audio; it is no large part of the file, and `kws info` tells of it."""
+    out, asked = tmp_path / "model.onnx", families.Asked(kind=kind)
+    options = Options(quantize=quantize, asked=asked, force=True)
+    card = exporter.export(str(checkpoint), out, options, SAY)
+    model = load(out)
+
+    assert model.card.self_test == card.self_test
+    assert selftest.deviation(model) < selftest.TOLERANCE / 2
+    assert len(cards.encode(card)) - len(cards.encode(replaced(card, self_test=None))) < 20_000
+    assert 0 == main(["info", str(out)])
+    hops = len(card.self_test.scores)
+    assert f"self-test        {hops} hops, which `kws serve` repeats" in capsys.readouterr().out
+
+
+def test_a_test_can_be_put_into_a_file_that_is_there(tmp_path):
+    model, path = load(), tmp_path / "tested.onnx"
+    write(onnx.load(model.path), replaced(model.card, self_test=selftest.made(model)), path)
+
+    assert selftest.deviation(load(path)) < selftest.TOLERANCE
+    assert path.stat().st_size - model.path.stat().st_size < 20_000
 
 
 def test_a_file_that_differs_from_its_source_is_not_written(checkpoint, tmp_path, monkeypatch):

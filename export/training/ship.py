@@ -23,7 +23,7 @@ from export.training.recordings import RATE
 from export.training.vocabulary import COMMANDS, KEYWORDS, LABELS, WAKE_WORDS
 from export.write import write
 from kws import card as cards
-from kws import origin
+from kws import origin, selftest
 from kws.card import Card, Label, Threshold
 from kws.errors import ParityError
 from kws.flow import Samples
@@ -79,6 +79,7 @@ def ship(checkpoint: Path, recipe: dict[str, Any], out: Path, cache: Path) -> No
         gate_model=made.network,
         accuracy=made.accuracy,
         cost=origin.Cost(_ms_per_call(model), platform.processor() or platform.machine()),
+        self_test=selftest.made(model),
     )
     write(graph, card, out, overwrite=True)
     size = out.stat().st_size

@@ -144,6 +144,8 @@ def _origin(card: Card) -> Iterator[tuple[str, str]]:
             yield variant.name, _variant(variant)
     if card.cost is not None:
         yield "cost", f"{card.cost.ms_per_call:.3f} ms a call on {card.cost.cpu}"
+    if card.self_test is not None:
+        yield "self-test", f"{len(card.self_test.scores)} hops, which `kws serve` repeats"
     if card.languages:
         yield "languages", ", ".join(card.languages)
     if card.licence:
