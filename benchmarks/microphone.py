@@ -3,79 +3,110 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-SINK = "vmic"
+NAME = "vmic"
+MODULE = ["module-null-sink", f"sink_name={NAME}", "rate=16000", "channels=1", "format=s16le"]
 
 
-@dataclass(frozen=True, slots=True)
 class VirtualMicrophone:
-    """env: environment in which PortAudio finds it as the device `pulse`, and as the default."""
+    """A sound server of its own in the folder `runtime`, with a microphone.
 
-    env: dict[str, str]
-    server: subprocess.Popen[bytes]
-
-    def play(self, wav: Path) -> subprocess.Popen[bytes]:
-        """Begin to play a recording into the microphone."""
-        return subprocess.Popen(["paplay", f"--device={SINK}", wav], env=self.env)
-
-    def unplug(self) -> None:
-        """Take the microphone away; the sound server lives on."""
-        subprocess.run(["pactl", "unload-module", "module-null-sink"], env=self.env, check=True)
-
-    def kill_server(self) -> None:
-        """End the sound server."""
-        self.server.terminate()
-        self.server.wait(10)
-
-
-@contextmanager
-def virtual_microphone() -> Iterator[VirtualMicrophone]:
-    """Run a sound server of its own, with a microphone that hears what is played into it.
-
-    Raises OSError: PulseAudio is not installed, or does not start.
+    env: environment in which PortAudio finds it as the device `pulse`, and as the default.
     """
-    with tempfile.TemporaryDirectory() as runtime:
-        env = {
+
+    def __init__(self, runtime: str) -> None:
+        self._socket = f"{runtime}/native"
+        self.env = {
             **os.environ,
             "XDG_RUNTIME_DIR": runtime,
             "XDG_CONFIG_HOME": runtime,
             "PULSE_RUNTIME_PATH": runtime,
-            "PULSE_SERVER": f"unix:{runtime}/native",
-            "PULSE_SOURCE": f"{SINK}.monitor",
+            "PULSE_SERVER": f"unix:{self._socket}",
+            "PULSE_SOURCE": f"{NAME}.monitor",
         }
-        sink = f"module-null-sink sink_name={SINK} rate=16000 channels=1 format=s16le"
-        modules = ["-L", f"module-native-protocol-unix socket={runtime}/native", "-L", sink]
-        server = _run(["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", *modules], env)
+        self._server: subprocess.Popen[bytes] | None = None
+        self._listener: subprocess.Popen[bytes] | None = None
+
+    def play(self, wav: Path) -> subprocess.Popen[bytes]:
+        """Begin to play a recording into the microphone."""
+        return subprocess.Popen(["paplay", f"--device={NAME}", wav], env=self.env)
+
+    def plug(self) -> None:
+        """Bring the microphone back."""
+        subprocess.run(
+            ["pactl", "load-module", *MODULE], env=self.env, check=True, stdout=subprocess.DEVNULL
+        )
+        self._keep_awake()
+
+    def unplug(self) -> None:
+        """Take the microphone away; the sound server lives on."""
+        subprocess.run(["pactl", "unload-module", MODULE[0]], env=self.env, check=True)
+
+    def start_server(self) -> None:
+        """Run the sound server, with the microphone. Raises OSError: it does not start."""
+        self._server = self._run(
+            *["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1"],
+            *["-L", f"module-native-protocol-unix socket={self._socket}", "-L", " ".join(MODULE)],
+        )
+        self._wait_until_up()
+        self._keep_awake()
+
+    def stop_server(self) -> None:
+        """Let the sound server stand still: it answers nobody, until `continue_server`."""
+        if self._server is not None:
+            self._server.send_signal(signal.SIGSTOP)
+
+    def continue_server(self) -> None:
+        """Let the sound server go on."""
+        if self._server is not None:
+            self._server.send_signal(signal.SIGCONT)
+
+    def kill_server(self) -> None:
+        """End the sound server."""
+        self.continue_server()
+        for process in filter(None, (self._listener, self._server)):
+            process.terminate()
+            process.wait(10)
+
+    def _keep_awake(self) -> None:
         # A null sink sleeps for two seconds at a time unless somebody listens who wants it
         # sooner; a real microphone does not.
-        listener = None
+        if self._listener is not None:
+            self._listener.terminate()
+            self._listener.wait(10)
+        self._listener = self._run("parec", "--latency-msec=10", "-d", f"{NAME}.monitor")
+        time.sleep(2.5)
+
+    def _run(self, *command: str) -> subprocess.Popen[bytes]:
+        nowhere = subprocess.DEVNULL
+        return subprocess.Popen(command, env=self.env, stdout=nowhere, stderr=nowhere)
+
+    def _wait_until_up(self) -> None:
+        for _ in range(100):
+            done = subprocess.run(["pactl", "info"], env=self.env, capture_output=True, check=False)
+            if done.returncode == 0:
+                return
+            time.sleep(0.1)
+        raise OSError("pulseaudio did not start within ten seconds")
+
+
+@contextmanager
+def virtual_microphone() -> Iterator[VirtualMicrophone]:
+    """Run a sound server with a microphone that hears what is played into it.
+
+    Raises OSError: PulseAudio is not installed, or does not start.
+    """
+    with tempfile.TemporaryDirectory() as runtime:
+        microphone = VirtualMicrophone(runtime)
         try:
-            _wait_until_up(env)
-            listener = _run(["parec", "--latency-msec=10", "-d", f"{SINK}.monitor"], env)
-            time.sleep(2.5)
-            yield VirtualMicrophone(env, server)
+            microphone.start_server()
+            yield microphone
         finally:
-            for process in filter(None, (listener, server)):
-                process.terminate()
-                process.wait(10)
-
-
-def _run(command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
-    nowhere = subprocess.DEVNULL
-    return subprocess.Popen(command, env=env, stdout=nowhere, stderr=nowhere)
-
-
-def _wait_until_up(env: dict[str, str]) -> None:
-    for _ in range(100):
-        done = subprocess.run(["pactl", "info"], env=env, capture_output=True, check=False)
-        if done.returncode == 0:
-            return
-        time.sleep(0.1)
-    raise OSError("pulseaudio did not start within ten seconds")
+            microphone.kill_server()

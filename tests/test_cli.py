@@ -183,7 +183,7 @@ def test_a_bad_model_is_one_line(kws, tmp_path, make, said):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["spto"], "no command 'spto'; there are: classify, devices"),
+        (["spto"], "no command 'spto'; there are: classify, config"),
         (["spot"], "Missing argument"),
         (["spot", "x", "--nope"], "No such option"),
         (["spot", "x", "--model"], "requires an argument"),

@@ -73,6 +73,7 @@ def test_the_wheel_holds_the_code_and_the_model(wheel):
     assert {
         "kws/models",
         "kws/evaluate/report",
+        "kws/serve",
         "export/training",
         "export/training/own",
         "export/clips",

@@ -1,0 +1,65 @@
+"""`kws serve`: the daemon."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from kws.serve.config import Microphone
+    from kws.sources import Source
+
+
+def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The config; else the one that `kws config init` wrote."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether the config is all right.")
+    ] = False,
+) -> None:
+    """Listen for months: a daemon that opens lost microphones again and tells who wants to know.
+
+    SIGHUP reads the config again, SIGTERM ends it. Exit code 4: something in it died.
+    """
+    from kws.serve.config import existing_path
+    from kws.serve.daemon import Daemon
+    from kws.serve.notify import Notify
+    from kws.sources.devices import portaudio
+    from kws.terminal.quiet import quiet_libraries
+
+    path = config or existing_path()
+    if path is not None:
+        path = path.absolute()
+        _go_to(path.parent)
+    with quiet_libraries():
+        daemon = Daemon(path, _microphone, Notify(os.environ))
+        if check:
+            daemon.test()
+            print(f"{path or 'the defaults'}: all right")
+            return
+        portaudio()
+        faulthandler.enable()  # the watchdog's signal then leaves in the log where it hung
+        daemon.handle_signals()
+        daemon.run()
+
+
+def _go_to(folder: Path) -> None:
+    """Let paths in the config count from its folder."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        from kws.errors import ConfigError
+
+        raise ConfigError(f"{folder}: can't be entered ({error.strerror})") from None
+
+
+def _microphone(wanted: Microphone) -> Source:
+    from kws.sources.microphone import Microphone as Opened
+
+    return Opened(wanted.device or None, channel=wanted.channel)

@@ -1,0 +1,1 @@
+"""The daemon: listens for months without a hand on it."""

@@ -1,0 +1,175 @@
+"""Daemon: hears with every microphone, tells everyone, watches over all of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from kws import selftest
+from kws.errors import KwsError
+from kws.serve import heap, logs
+from kws.serve.audience import Audience, Seat, seats
+from kws.serve.build import Built, build
+from kws.serve.config import Microphone, read
+from kws.serve.ears import DiedError, Ears
+from kws.serve.notify import Notify
+from kws.serve.where import SettingError, told
+from kws.sinks import Playing
+from kws.sources import Source
+
+TICK_S = 0.5
+STOOD_S = 2.0
+"""After so long without a tick this process stood still."""
+EARS_STOP_S, FLUSH_S, EXIT_S = 0.3, 0.6, 0.2
+"""From the signal to the end: a second. Ears stop first; sinks are flushed until 0.6 s are over,
+then what they have begun is ended. Python itself takes up to 0.2 s to end."""
+
+
+class Daemon:
+    """The long-running service. `run` in the main thread; all else from any.
+
+    path: of the config file; None: what holds without one. make: opens a microphone.
+    Raises ConfigError, ModelError: it can't be as the config says.
+    """
+
+    def __init__(
+        self, path: Path | None, make: Callable[[Microphone], Source], notify: Notify
+    ) -> None:
+        heap.keep_small()
+        self._path, self._notify = path, notify
+        # Unlike an Event, it may be put into by a signal that interrupts whoever waits for it.
+        self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._stopping = False
+        self._audience = Audience()
+        self._ears = Ears(make, self._audience.tell)
+        self._built, self._seats = self._read()
+        self._playing_until: float | None = None
+        self._tested = self._ticked = time.monotonic()
+
+    def run(self) -> None:
+        """Hear until `stop`, SIGTERM or SIGINT. Raises DiedError: it can't go on."""
+        logs.begin(self._built.config.log)
+        self.test()
+        self._arrange()
+        self._notify.ready(self._ears.status)
+        try:
+            while not self._stopping:
+                self._tick()
+                with suppress(Empty):
+                    self._asked.get(timeout=TICK_S)()
+        finally:
+            self._end(sys.exc_info()[1])
+
+    def test(self) -> None:
+        """Raise DiedError where a model does not give the scores that its card holds."""
+        self._test(self._built)
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._asked.put(self._stop)
+
+    def reload(self) -> None:
+        """Read the config again; a broken one changes nothing."""
+        self._asked.put(self._reload)
+
+    def playback(self, on: bool) -> None:
+        """Tell that the own speaker begins to talk, or has ended."""
+        self._asked.put(partial(self._playback, on))
+
+    def handle_signals(self) -> None:
+        """Let SIGTERM and SIGINT stop, SIGHUP reload."""
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, lambda *_: self.stop())
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, lambda *_: self.reload())
+
+    def _tick(self) -> None:
+        """Look after everything once."""
+        self._audience.check()
+        now = time.monotonic()
+        stood, self._ticked = now - self._ticked > STOOD_S, now
+        if stood:  # they need a moment to hear again, which is neither bad health nor death
+            self._ears.woke()
+        if self._ears.alive() and not stood:
+            self._notify.watchdog()
+        for change in self._ears.health():
+            self._audience.tell(change)
+        self._notify.status(self._ears.status)
+        if self._playing_until is not None and now >= self._playing_until:
+            self._playback(on=False)
+        if now - self._tested >= 60 * self._built.config.health.self_test_min:
+            self.test()
+
+    def _read(self) -> tuple[Built, list[Seat]]:
+        config = read(self._path)
+        try:
+            built = build(config)
+            return built, seats(built, self._path, self.playback)
+        except SettingError as error:
+            raise told(error, self._path) from None
+
+    def _arrange(self) -> None:
+        self._audience.arrange(self._seats)
+        self._ears.arrange(self._built)
+        if self._playing_until is not None:
+            self._play()
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def _end(self, error: BaseException | None) -> None:
+        """Stop listening, let the sinks finish; error: why `run` ends, None: it was told to."""
+        self._notify.stopping()
+        until = time.monotonic() + FLUSH_S
+        stopped = self._ears.close(EARS_STOP_S)
+        self._audience.close(until - time.monotonic())
+        if not stopped:  # a sound system that hangs would keep this process from ending, too
+            code = 0 if error is None else getattr(error, "exit_code", 1)
+            leave = threading.Timer(EXIT_S, os._exit, (code,))
+            leave.daemon = True
+            leave.start()
+
+    def _reload(self) -> None:
+        self._notify.reloading()
+        try:
+            built, wanted = self._read()
+            self._test(built)
+        except KwsError as error:
+            logs.say("error", f"{error}; nothing was changed")
+        else:
+            self._built, self._seats = built, wanted
+            logs.begin(built.config.log)
+            self._arrange()
+            logs.say("info", "the config was read again")
+        self._notify.ready(self._ears.status)
+
+    def _playback(self, on: bool) -> None:
+        settings = self._built.config.playback
+        self._playing_until = time.monotonic() + settings.max_s if on else None
+        self._play()
+        self._audience.tell(Playing(wall_time=time.time(), on=on))
+
+    def _play(self) -> None:
+        settings, until = self._built.config.playback, self._playing_until
+        left = 0.0 if until is None else max(0.0, until - time.monotonic())
+        self._ears.do(
+            lambda spotter: spotter.playback(
+                left > 0, live=settings.live, raise_to=settings.raise_to, max_s=left
+            )
+        )
+
+    def _test(self, built: Built) -> None:
+        self._tested = time.monotonic()
+        for model in built.models:
+            off = selftest.deviation(model) or 0.0
+            if off > selftest.TOLERANCE:
+                raise DiedError(f"{model.path}: hears wrongly: its self-test is off by {off:.4f}")
+            logs.say("debug", f"{model.path}: self-test passed ({off:.6f})")

@@ -1,0 +1,121 @@
+"""Ears: all microphones, each with its listener, as the config says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from kws.errors import KwsError
+from kws.serve import logs
+from kws.serve.build import Built
+from kws.serve.config import Health as Limits
+from kws.serve.config import Microphone
+from kws.serve.keeping import Keeper
+from kws.serve.listener import Hearing, Listener
+from kws.serve.ports import Ports
+from kws.serve.supervised import Supervised
+from kws.serve.vital import Vital
+from kws.sinks import Fact, Health
+from kws.sources import Source
+from kws.spotter import Spotter
+
+
+class DiedError(KwsError, RuntimeError):
+    """Something in here died, or hears wrongly; a fresh process may do better."""
+
+    exit_code = 4
+
+
+class Ears:
+    """Listeners by microphone.
+
+    make: opens a microphone. told: takes facts, from any thread.
+    """
+
+    def __init__(self, make: Callable[[Microphone], Source], told: Callable[[Fact], None]) -> None:
+        self._make, self._told, self._ports = make, told, Ports()
+        self._listeners: dict[Microphone, Listener] = {}
+        self._health: dict[str, Health] = {}
+
+    def arrange(self, built: Built) -> None:
+        """Listen as the config says: microphones that stay hear on without a gap."""
+        wanted = built.config.microphone
+        for gone in [each for each in self._listeners if each not in wanted]:
+            listener = self._listeners.pop(gone)
+            listener.close()
+            listener.join(1.0)
+            self._health.pop(gone.name, None)
+        for microphone in wanted:
+            keeper = Keeper(built.config.record, logs.say) if built.config.record.folder else None
+            hearing = Hearing(built.spotter(microphone), built.words, keeper)
+            if microphone in self._listeners:
+                self._listeners[microphone].vital.limits = built.config.health
+                self._listeners[microphone].replace(hearing)
+            else:
+                self._listeners[microphone] = self._begun(microphone, hearing, built.config.health)
+
+    def _begun(self, microphone: Microphone, hearing: Hearing, limits: Limits) -> Listener:
+        listener = Listener(microphone.name, Vital(limits, time.monotonic()), self._told)
+        source = Supervised(
+            partial(self._make, microphone),
+            self._ports,
+            lost=listener.lost,
+            returned=listener.returned,
+            sign=listener.sign,
+        )
+        listener.start(source, hearing)
+        return listener
+
+    def do(self, action: Callable[[Spotter], None]) -> None:
+        """Let every spotter do something, on its own thread."""
+        for listener in self._listeners.values():
+            listener.do(action)
+
+    def alive(self) -> bool:
+        """Whether every microphone is heard, or looked for. Raises DiedError: one never will."""
+        now = time.monotonic()
+        for listener in self._listeners.values():
+            if listener.failure is not None:
+                what = f"{type(listener.failure).__name__}: {listener.failure}"
+                raise DiedError(f"{listener.name}: its listener died ({what})")
+            if listener.vital.dead(now):
+                raise DiedError(f"{listener.name}: its listener is stuck in the sound system")
+        return all(listener.vital.alive(now) for listener in self._listeners.values())
+
+    def woke(self) -> None:
+        """Take note that this process stood still: silence meanwhile means nothing."""
+        for listener in self._listeners.values():
+            listener.vital.woke(time.monotonic())
+
+    def health(self) -> list[Health]:
+        """Return how each microphone hears, where that has changed."""
+        now, changed = time.monotonic(), []
+        for listener in self._listeners.values():
+            state, reasons = listener.vital.health(now)
+            known = self._health.get(listener.name)
+            if known is not None and (known.state, len(known.reasons)) == (state, len(reasons)):
+                continue
+            found = Health(
+                wall_time=time.time(), microphone=listener.name, state=state, reasons=tuple(reasons)
+            )
+            self._health[listener.name] = found
+            if known is not None or state == "degraded":
+                changed.append(found)
+        return changed
+
+    @property
+    def status(self) -> str:
+        """One line on all of them."""
+        now = time.monotonic()
+        each = [f"{one.name}: {one.vital.status(now)}" for one in self._listeners.values()]
+        return "; ".join(each)
+
+    def close(self, timeout: float) -> bool:
+        """Stop listening; return whether all have stopped in time."""
+        for listener in self._listeners.values():
+            listener.close()
+        until = time.monotonic() + timeout
+        for listener in self._listeners.values():
+            listener.join(max(0.0, until - time.monotonic()))
+        return not any(listener.running for listener in self._listeners.values())

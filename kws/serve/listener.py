@@ -1,0 +1,203 @@
+"""Listener: one microphone's thread: its audio through a spotter, and what happened out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kws.flow import AudioLost, Block, Detection, DigitalSilence, Event
+from kws.serve.build import Words
+from kws.serve.keeping import Keeper
+from kws.serve.supervised import Supervised
+from kws.serve.vital import Vital
+from kws.sinks import Fact, Heard, Lost, Returned
+from kws.sources.microphone import STALLED_S
+from kws.spotter import Spotter
+
+RECENT_S = 7.0
+"""What a new spotter hears first: a wake word counts for seconds."""
+CALM_S = 3.0
+"""So long a new spotter waits at most for the word to end that is being said."""
+FLUSH_S = 0.3
+"""At the end recordings may take so long to be written."""
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What a microphone's audio goes through.
+
+    words: what is listened for. keeper: keeps audio around firings; None: it is not kept.
+    """
+
+    spotter: Spotter
+    words: Words
+    keeper: Keeper | None
+
+    def close(self, timeout: float) -> None:
+        """Let go of it."""
+        if self.keeper is not None:
+            self.keeper.close(timeout)
+
+
+class Listener:
+    """Hears one microphone until told to stop.
+
+    vital: its signs of life, for who watches. told: takes facts, from this thread. failure: what
+    the thread died of.
+    """
+
+    def __init__(self, name: str, vital: Vital, told: Callable[[Fact], None]) -> None:
+        self.name, self.vital = name, vital
+        self.failure: BaseException | None = None
+        self._told = told
+        self._actions: deque[Callable[[], None]] = deque()
+        self._recent: deque[Block] = deque()
+        self._next: Hearing | None = None
+        self._next_end_s = 0.0  # when it has waited for long enough, in seconds of audio
+        self._came_back = False
+
+    def start(self, source: Supervised, hearing: Hearing) -> None:
+        """Begin to hear a source, whose losses `lost` and `returned` are told."""
+        self._source, self._hearing = source, hearing
+        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        self._thread.start()
+
+    def replace(self, hearing: Hearing) -> None:
+        """Go on with another spotter as soon as no word is being said. From any thread.
+
+        No audio is lost, and what is said around that moment is told once.
+        """
+        self._actions.append(lambda: self._prepare(hearing))
+
+    def do(self, action: Callable[[Spotter], None]) -> None:
+        """Let the spotter, the next one if there is one, do something. From any thread."""
+        self._actions.append(lambda: action((self._next or self._hearing).spotter))
+
+    def close(self) -> None:
+        """Stop, from any thread."""
+        self._source.close()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread to end."""
+        self._thread.join(timeout)
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread has not ended."""
+        return self._thread.is_alive()
+
+    def sign(self) -> None:
+        """Take note that the microphone is being looked after."""
+        self.vital.sign(time.monotonic())
+
+    def lost(self, reason: str) -> None:
+        """Take note that the microphone is away."""
+        self.vital.away(time.monotonic(), reason)
+        self._told(Lost(wall_time=time.time(), microphone=self.name, reason=reason))
+
+    def returned(self, away_s: float) -> None:
+        """Take note that the microphone is back."""
+        self._came_back = True
+        self._told(Returned(wall_time=time.time(), microphone=self.name, away_s=round(away_s, 1)))
+
+    def _run(self) -> None:
+        try:
+            for block in self._source:
+                self._hear(block)
+        except BaseException as error:  # noqa: BLE001 - the daemon ends, and says why
+            self.failure = error
+        finally:
+            self._hearing.close(FLUSH_S)
+            if self._next is not None:
+                self._next.close(0.0)
+
+    def _hear(self, block: Block) -> None:
+        while self._actions:
+            self._actions.popleft()()
+        spotter, keeper = self._hearing.spotter, self._hearing.keeper
+        before = spotter.stats.inferences
+        for event in [*self._source.poll_events(), *spotter.process(block)]:
+            self._take(event)
+        if keeper is not None:
+            keeper.collect()
+        self._came_back = False
+        self._remember(block)
+        if self._next is not None:
+            self._follow(self._next, block)
+        self.vital.heard(
+            time.monotonic(),
+            level_db=spotter.level_db,
+            gate_open=spotter.gate_open,
+            scored=spotter.stats.inferences > before,
+        )
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Detection):
+            self._told(self._heard(event))
+        elif isinstance(event, DigitalSilence):
+            self.vital.zeros = event.silent
+        elif isinstance(event, AudioLost) and not self._came_back:
+            away = event.end_s - event.start_s
+            if away > STALLED_S:
+                self.lost(f"no audio for {away:.1f} s: the computer slept, or this process stood")
+                self.returned(away)
+
+    def _heard(self, event: Detection) -> Heard:
+        hearing = self._hearing
+        word, model = hearing.words[event.keyword]
+        recording = None
+        if hearing.keeper is not None:
+            recording = hearing.keeper.begin(hearing.spotter, event, self.name)
+        return Heard(
+            wall_time=time.time() if event.wall_time is None else event.wall_time,
+            microphone=self.name,
+            keyword=event.keyword,
+            role=event.role,
+            phrase=word.phrase,
+            model=model,
+            score=round(event.score, 4),
+            threshold=event.threshold,
+            start_s=round(event.start_s, 3),
+            end_s=round(event.end_s, 3),
+            time_s=round(event.time_s, 3),
+            level_db=round(event.level_db, 1),
+            recording=recording,
+        )
+
+    def _remember(self, block: Block) -> None:
+        self._recent.append(block)
+        while _end_s(block) - _end_s(self._recent[0]) > RECENT_S:
+            self._recent.popleft()
+
+    def _prepare(self, hearing: Hearing) -> None:
+        """Let the new spotter hear the last seconds; what it finds in them was told before."""
+        if self._next is not None:
+            self._next.close(0.0)
+        for block in self._recent:
+            hearing.spotter.process(block)
+        heard_s = _end_s(self._recent[-1]) if self._recent else 0.0
+        self._next, self._next_end_s = hearing, heard_s + CALM_S
+
+    def _follow(self, following: Hearing, block: Block) -> None:
+        """Let the new spotter hear what the old one tells, and take over when both are calm.
+
+        One of them may find a word a hop sooner than the other.
+        """
+        following.spotter.process(block)
+        calm = _calm(following.spotter) and _calm(self._hearing.spotter)
+        if calm or _end_s(block) >= self._next_end_s:
+            self._hearing.close(0.0)
+            self._hearing, self._next = following, None
+
+
+def _end_s(block: Block) -> float:
+    return block.end / block.rate
+
+
+def _calm(spotter: Spotter) -> bool:
+    """Whether no score stands so high that a word is being said."""
+    levels = spotter.thresholds
+    return all(score < levels[name] / 2 for name, score in spotter.scores.items())

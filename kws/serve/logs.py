@@ -1,0 +1,62 @@
+"""Logs: one line a fact, for people or as JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+
+from kws.serve.config import Log
+from kws.sinks import Fact, Health, Heard, Lost, Playing, Returned
+
+LOG = logging.getLogger("kws")
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "text": record.getMessage(),
+        }
+        return json.dumps(line, ensure_ascii=False)
+
+
+def begin(settings: Log, environ: Mapping[str, str] = os.environ) -> None:
+    """Write to stderr from now on, as the settings say. Under systemd lines need no time."""
+    writer = logging.StreamHandler(sys.stderr)
+    if settings.json:
+        writer.setFormatter(_Json())
+    elif "JOURNAL_STREAM" in environ:
+        writer.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    else:
+        writer.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    LOG.handlers[:] = [writer]
+    LOG.setLevel(settings.level.upper())
+    LOG.propagate = False
+
+
+def say(level: str, text: str) -> None:
+    """Write one line."""
+    LOG.log(getattr(logging, level.upper()), "%s", " ".join(text.split()))
+
+
+def tell(fact: Fact) -> None:
+    """Write what happened."""
+    where = f"{fact.microphone}: " if fact.microphone else ""
+    if isinstance(fact, Heard):
+        say("info", f"{where}heard {fact.keyword} {fact.score:.2f} at {fact.time_s:.2f} s")
+    elif isinstance(fact, Lost):
+        say("warning", f"{where}lost: {fact.reason}")
+    elif isinstance(fact, Returned):
+        say("warning", f"{where}hears again, after {fact.away_s:.1f} s")
+    elif isinstance(fact, Health):
+        say("info" if fact.state == "ok" else "warning", f"{where}{_health(fact)}")
+    elif isinstance(fact, Playing):
+        say("info", f"playback {'on' if fact.on else 'off'}")
+
+
+def _health(fact: Health) -> str:
+    return fact.state + (f": {'; '.join(fact.reasons)}" if fact.reasons else "")
