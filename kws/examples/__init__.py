@@ -1,0 +1,1 @@
+"""Examples: programs of a page each, to be run, read, copied and changed."""
