@@ -2,12 +2,13 @@
 # is enough.
 PYTHON := .venv/bin/python
 
-.PHONY: help run test bench peers model demo clean
+.PHONY: help run test bench soak peers model demo clean
 
 help:
 	@echo "make run     hear you (without a microphone: hear the demo recording)"
 	@echo "make test    lint, types, tests"
 	@echo "make bench   what spotting costs here, how well it hears -> benchmarks/*.json"
+	@echo "make soak    hours of listening, losses and reloads -> benchmarks/soak.json (10 minutes)"
 	@echo "make peers   other spotters beside this one -> benchmarks/peers.json (an hour)"
 	@echo "make model   train the bundled model again (needs the recordings; up to 100 minutes)"
 	@echo "make demo    say the demo recording and the tests' words again, take the picture"
@@ -29,6 +30,12 @@ bench:
 	$(PYTHON) -m benchmarks.cost
 	$(PYTHON) -m benchmarks.scale
 	$(PYTHON) -m benchmarks.accuracy
+	$(PYTHON) -m benchmarks.gate
+	$(PYTHON) -m benchmarks.det
+
+soak:
+	@.ci/setup test
+	$(PYTHON) -m benchmarks.soak
 
 peers:
 	@.ci/setup test
