@@ -270,6 +270,38 @@ def test_a_microphone_that_is_not_there_yet_is_found_later(pulse, tmp_path):
             pulse.continue_server()
 
 
+WRONG = """
+import sys, time
+from pathlib import Path
+from kws.cli import main
+
+right, wrong = time.time, Path(sys.argv[1])
+time.time = lambda: right() - 315_360_000 * wrong.exists()
+sys.exit(main(["serve", *sys.argv[2:]]))
+"""
+"""The daemon by a clock that is ten years slow for as long as there is a file."""
+
+
+def test_a_wrong_clock_is_a_wrong_time_and_nothing_else(pulse, tmp_path):
+    """It jumps back by ten years, and forth again, while words are said."""
+    wrong = tmp_path / "wrong"
+    with serving(tmp_path, pulse.env, command=("-c", WRONG, str(wrong))) as served:
+        served.until(lambda: any("microphone: ok" in line for line in served.log()))
+        served.hears(pulse, "yes")
+        wrong.touch()
+        served.hears(pulse, "no", "jarvis")
+        wrong.unlink()
+        served.hears(pulse, "yes")
+        words, now = served.facts("detection"), time.time()
+
+        assert [round((now - word["wall_time"]) / 31_536_000) for word in words] == [0, 10, 10, 0]
+        assert words == sorted(words, key=lambda word: word["time_s"])
+        assert not served.losses()
+        assert ["ok"] == [fact["state"] for fact in served.facts("health")]
+        for word in words:
+            served.until((tmp_path / word["recording"]).exists)
+
+
 SCRIPT = """
 import sys, threading, time
 import numpy as np
