@@ -152,8 +152,8 @@ def test_a_terminal_shows_meters(capsys):
     spotter = SimpleNamespace(
         level_db=-30.0,
         gate_open=True,
-        thresholds=dict.fromkeys(names, 0.5),
-        scores={"word0": 0.75},
+        thresholds={**dict.fromkeys(names, 0.5), "word1": 0.99926},
+        scores={"word0": 0.75, "word1": 1.0},
         stats=SimpleNamespace(audio_s=75.0),
     )
     nothing = np.zeros(1, np.float32)
@@ -164,6 +164,8 @@ def test_a_terminal_shows_meters(capsys):
 
     shown = capsys.readouterr().out
     for text in ["listening to a test", "0:01:15", "-30 dBFS", "gate open", "0.75 / 0.50"]:
+        assert text in shown
+    for text in ["1.0000 / 0.9992", "│"]:
         assert text in shown
     assert all(name in shown for name in names)
     assert "1.00 s  word0  0.75" in shown

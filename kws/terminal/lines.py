@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
@@ -42,11 +43,17 @@ def record(event: Event, *, audio: str | None = None) -> dict[str, Any] | None:
     return None
 
 
+def share(score: float) -> str:
+    """Return a score or a threshold, 0 to 1, with as many digits as tell it from others."""
+    # Thresholds stand close below 1, where two digits would round them all up to it.
+    return f"{score:.2f}" if score < 0.99 else f"{math.floor(score * 10_000) / 10_000:.4f}"
+
+
 def sentence(event: Event) -> str | None:
     """Return an event as people read it; None for what is no news."""
     match event:
         case Detection():
-            return f"{event.time_s:8.2f} s  {event.keyword}  {event.score:.2f}"
+            return f"{event.time_s:8.2f} s  {event.keyword}  {share(event.score)}"
         case AudioLost():
             return f"{event.end_s:8.2f} s  {event.end_s - event.start_s:.2f} s of audio lost"
         case KeywordStuck():

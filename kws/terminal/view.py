@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -12,13 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from kws.flow import Detection, Event
-from kws.terminal.lines import sentence
+from kws.terminal.lines import sentence, share
 
 if TYPE_CHECKING:
     from kws.spotter import Spotter
 
-WIDTH = 32
-"""Characters of a bar; half of it where keywords stand in two columns."""
+WIDTH, NARROW = 32, 12
+"""Characters of a bar; where keywords stand in two columns."""
+LOWEST, HIGHEST = -4.6, 9.2
+"""Ends of a keyword's bar, in log-odds: 0.01 and 0.9999. Thresholds stand close below 1."""
 ONE_COLUMN = 6
 """So many keywords stand in one column: all that is shown fits 80 by 24 characters."""
 EVENTS = 8
@@ -80,13 +83,19 @@ class View:
         for keyword, threshold in thresholds.items():
             score = float(scores.get(keyword, 0.0))
             style = "bold green" if score >= threshold else ""
-            bar = _bar(score, WIDTH // columns, mark=threshold)
-            figures = Text.assemble((f"{score:.2f}", style), (f" / {threshold:.2f}  ", "dim"))
+            bar = _bar(_place(score), WIDTH if columns == 1 else NARROW, mark=_place(threshold))
+            figures = Text.assemble((share(score), style), (f" / {share(threshold)}  ", "dim"))
             cells.append((Text(keyword, style), bar, figures))
         table, rows = Table.grid(padding=(0, 1)), -(-len(cells) // columns)
         for row in range(rows):
             table.add_row(*(part for cell in cells[row::rows] for part in cell))
         return table
+
+
+def _place(score: float) -> float:
+    """Return where on a keyword's bar a score lies, 0 to 1."""
+    held = min(max(score, 1e-6), 1 - 1e-6)
+    return (math.log(held / (1 - held)) - LOWEST) / (HIGHEST - LOWEST)
 
 
 def _bar(value: float, width: int, mark: float | None = None) -> Text:
