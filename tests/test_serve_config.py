@@ -40,6 +40,7 @@ TABLES = {
     "[playback]": config.Playback,
     "[record]": config.Record,
     "[health]": config.Health,
+    "[wyoming]": config.Wyoming,
     "[log]": config.Log,
 }
 SINKS = {name: sinks.settings_of(name) for name in sinks.names()}

@@ -86,6 +86,18 @@ class Health(Strict, frozen=True):
     self_test_min: Positive = 10.0
 
 
+class Wyoming(Strict, frozen=True):
+    """Hears for others by Wyoming's protocol. commands: offer them too, not only wake words.
+
+    allow: addresses and networks that may connect from elsewhere; "any": all.
+    """
+
+    uri: str = "tcp://127.0.0.1:10400"
+    commands: bool = False
+    allow: tuple[Name, ...] = ()
+    max_streams: Count = 32
+
+
 class Log(Strict, frozen=True):
     """One line a fact."""
 
@@ -111,6 +123,7 @@ class Config(Strict, frozen=True):
     playback: Playback = Playback()
     record: Record = Record()
     health: Health = Health()
+    wyoming: Wyoming | None = None
     log: Log = Log()
     sink: list[dict[str, Any]] = field(default_factory=lambda: [{"type": "jsonl"}])
 

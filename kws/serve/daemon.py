@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from kws import selftest
 from kws.errors import KwsError
@@ -20,15 +21,19 @@ from kws.serve.audience import Audience, Seat, seats
 from kws.serve.build import Built, build
 from kws.serve.config import Microphone, read
 from kws.serve.ears import DiedError, Ears
+from kws.serve.network import Network, offered
 from kws.serve.notify import Notify
 from kws.serve.where import SettingError, told
 from kws.sinks import Playing
 from kws.sources import Source
 
+if TYPE_CHECKING:
+    from kws.serve.wyoming.offer import Offer
+
 TICK_S = 0.5
 STOOD_S = 2.0
 """After so long without a tick this process stood still."""
-EARS_STOP_S, FLUSH_S, EXIT_S = 0.3, 0.6, 0.2
+EARS_STOP_S, NETWORK_STOP_S, FLUSH_S, EXIT_S = 0.3, 0.1, 0.6, 0.2
 """From the signal to the end: a second. Ears stop first; sinks are flushed until 0.6 s are over,
 then what they have begun is ended. Python itself takes up to 0.2 s to end."""
 
@@ -50,7 +55,8 @@ class Daemon:
         self._stopping = False
         self._audience = Audience()
         self._ears = Ears(make, self._audience.tell)
-        self._built, self._seats = self._read()
+        self._network = Network()
+        self._built, self._seats, self._offer = self._read()
         self._playing_until: float | None = None
         self._tested = self._ticked = time.monotonic()
 
@@ -94,6 +100,7 @@ class Daemon:
     def _tick(self) -> None:
         """Look after everything once."""
         self._audience.check()
+        self._network.check()
         now = time.monotonic()
         stood, self._ticked = now - self._ticked > STOOD_S, now
         if stood:  # they need a moment to hear again, which is neither bad health nor death
@@ -108,17 +115,18 @@ class Daemon:
         if now - self._tested >= 60 * self._built.config.health.self_test_min:
             self.test()
 
-    def _read(self) -> tuple[Built, list[Seat]]:
+    def _read(self) -> tuple[Built, list[Seat], Offer | None]:
         config = read(self._path)
         try:
             built = build(config)
-            return built, seats(built, self._path, self.playback)
+            return built, seats(built, self._path, self.playback), offered(built)
         except SettingError as error:
             raise told(error, self._path) from None
 
     def _arrange(self) -> None:
         self._audience.arrange(self._seats)
         self._ears.arrange(self._built)
+        self._network.arrange(self._offer)
         if self._playing_until is not None:
             self._play()
 
@@ -130,6 +138,7 @@ class Daemon:
         self._notify.stopping()
         until = time.monotonic() + FLUSH_S
         stopped = self._ears.close(EARS_STOP_S)
+        self._network.close(NETWORK_STOP_S)
         self._audience.close(until - time.monotonic())
         if not stopped:  # a sound system that hangs would keep this process from ending, too
             code = 0 if error is None else getattr(error, "exit_code", 1)
@@ -140,12 +149,12 @@ class Daemon:
     def _reload(self) -> None:
         self._notify.reloading()
         try:
-            built, wanted = self._read()
+            built, wanted, offer = self._read()
             self._test(built)
         except KwsError as error:
             logs.say("error", f"{error}; nothing was changed")
         else:
-            self._built, self._seats = built, wanted
+            self._built, self._seats, self._offer = built, wanted, offer
             logs.begin(built.config.log)
             self._arrange()
             logs.say("info", "the config was read again")

@@ -171,7 +171,9 @@ def _reached(data: Any, path: Path) -> int:
 def _inside(info: Any, step: str | int) -> Any:
     if isinstance(step, int):
         return getattr(info, "item_type", None)
-    return next((f.type for f in getattr(info, "fields", ()) if f.encode_name == step), None)
+    found = next((f.type for f in getattr(info, "fields", ()) if f.encode_name == step), None)
+    tables = [each for each in getattr(found, "types", ()) if hasattr(each, "fields")]
+    return tables[0] if tables else found  # a table that may be missing is that table
 
 
 def _words(kind: Any) -> list[str]:

@@ -1,0 +1,1 @@
+"""Wyoming: the protocol by which Home Assistant and others let words be heard."""
