@@ -87,10 +87,7 @@ class Health(Strict, frozen=True):
 
 
 class Wyoming(Strict, frozen=True):
-    """Hears for others by Wyoming's protocol. commands: offer them too, not only wake words.
-
-    allow: addresses and networks that may connect from elsewhere; "any": all.
-    """
+    """Hears for others. commands: also these. allow: who may come from elsewhere; "any": all."""
 
     uri: str = "tcp://127.0.0.1:10400"
     commands: bool = False

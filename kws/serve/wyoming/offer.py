@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from wyoming.event import Event
 from wyoming.info import Attribution, Info, WakeModel, WakeProgram
 
-from kws import __version__
+import kws
 from kws.errors import ConfigError
 from kws.serve.build import Built
 from kws.serve.config import Microphone
@@ -65,7 +65,7 @@ def offer(built: Built) -> Offer:
         attribution=ours,
         installed=True,
         description="kws, the keyword spotter",
-        version=__version__,
+        version=kws.__version__,
         models=models,
     )
     return Offer(built, tuple(word.name for word in words), Info(wake=[program]).event())

@@ -99,22 +99,25 @@ class Server:
 
     async def _listening(self) -> asyncio.Server | None:
         """Listen, as soon as nobody else does there; None: it is over before."""
-        backoff, where = Backoff(), f"{self._door.host}:{self._door.port}"
-        while True:
-            try:
-                server = await asyncio.start_server(
-                    self._met, self._door.host, self._door.port, limit=wire.HEADER
-                )
-            except OSError as error:
-                logs.say("warning", f"wyoming: can't listen on {where}: {error.strerror or error}")
-                if await self._ended_within(backoff.wait_s()):
-                    return None
-            else:
-                self.address = server.sockets[0].getsockname()[:2]
-                logs.say("info", f"wyoming: listens on {self._door.host}:{self.address[1]}")
-                if self._door.anybody:
-                    logs.say("warning", 'wyoming: allow = ["any"]: everybody may connect')
-                return server
+        backoff = Backoff()
+        while (server := await self._bound()) is None:
+            if await self._ended_within(backoff.wait_s()):
+                return None
+        return server
+
+    async def _bound(self) -> asyncio.Server | None:
+        """Listen; None: the address can't be had."""
+        host, port = self._door.host, self._door.port
+        try:
+            server = await asyncio.start_server(self._met, host, port, limit=wire.HEADER)
+        except OSError as error:
+            logs.say("warning", f"wyoming: can't listen on {host}:{port}: {error.strerror}")
+            return None
+        self.address = server.sockets[0].getsockname()[:2]
+        logs.say("info", f"wyoming: listens on {host}:{self.address[1]}")
+        if self._door.anybody:
+            logs.say("warning", 'wyoming: allow = ["any"]: everybody may connect')
+        return server
 
     async def _ended_within(self, seconds: float) -> bool:
         with suppress(asyncio.TimeoutError):

@@ -54,7 +54,8 @@ class Audio(msgspec.Struct):
         found = np.frombuffer(payload, stored).astype(np.float32)
         if self.width == 1:
             found -= full
-        return (found / np.float32(full)).reshape(-1, self.channels)
+        found /= np.float32(full)
+        return found.reshape(-1, self.channels)
 
 
 class Detect(msgspec.Struct):
