@@ -3,10 +3,12 @@
 import asyncio
 import json
 import socket
+import threading
 import time
 
 import pytest
-from models import RATE, noise
+from models import RATE, noise, tone
+from serving import Clock, Fake
 from telling import PATIENCE_S, until
 from test_wyoming import model, names, said, served, serving, visit, visiting
 from wyoming.audio import AudioChunk
@@ -19,8 +21,11 @@ from kws.serve import logs
 from kws.serve.build import build
 from kws.serve.config import Config, Wyoming
 from kws.serve.config import Model as Wanted
+from kws.serve.daemon import Daemon
 from kws.serve.doors import door
+from kws.serve.ears import DiedError
 from kws.serve.network import Network, offered
+from kws.serve.notify import Notify
 from kws.serve.wyoming import connection, server, wire
 from kws.spotter import Spotter
 
@@ -223,8 +228,7 @@ def test_who_takes_nothing_is_let_go(model, monkeypatch):
     with serving(model) as served, socket.create_connection(served.address) as client:
         client.settimeout(PATIENCE_S)
         with pytest.raises(ConnectionError):
-            while True:
-                client.sendall(line(type="describe") * 100)
+            client.sendall(line(type="describe") * 1_000_000)
         assert still_hears(served)
 
 
@@ -331,6 +335,52 @@ def test_a_config_without_a_wake_word_has_nothing_to_offer(model):
     config = Config(model=[Wanted(str(model), keywords=("no",))], wyoming=Wyoming())
     with pytest.raises(ConfigError, match="commands = true"):
         offered(build(config))
+
+
+# -- in the daemon -------------------------------------------------------------------------------
+
+
+def test_the_daemon_hears_for_others_beside_its_microphone(model, tmp_path, lines):
+    """Until it ends, and at once then, whoever is connected."""
+    played = [step for _ in range(200) for step in (tone("jarvis", 0.3), noise(0.7))]
+
+    class Slow(Fake):
+        def __iter__(self):
+            for block in super().__iter__():
+                time.sleep(0.01)
+                yield block
+
+    path, facts = tmp_path / "kws.toml", tmp_path / "facts.jsonl"
+    path.write_text(
+        f'[[model]]\npath = "{model}"\n[wyoming]\nuri = "tcp://127.0.0.1:0"\n'
+        f'[[sink]]\ntype = "jsonl"\npath = "{facts}"\n'
+    )
+    daemon = Daemon(path, lambda microphone: Slow(Clock(), played), Notify({}))
+    running = threading.Thread(target=daemon.run)
+    running.start()
+    try:
+        until(lambda: daemon._network._server and daemon._network._server.address)
+        made = daemon._network._server
+        assert visit(made, *[jarvis] * 8) == [["jarvis"]] * 8
+        until(lambda: facts.exists() and facts.read_text().count('"jarvis"') > 5)
+        with socket.create_connection(made.address, timeout=PATIENCE_S) as client:
+            begun = time.monotonic()
+            daemon.stop()
+            assert client.recv(1) == b""
+    finally:
+        daemon.stop()
+        running.join(PATIENCE_S)
+    assert time.monotonic() - begun < 5
+    assert made.failure is None
+
+
+def test_a_server_that_died_ends_the_daemon(network, model):
+    made = arranged(network, model)
+    network.check()
+    made.failure = MemoryError("no more")
+
+    with pytest.raises(DiedError, match=r"wyoming: its thread died \(MemoryError: no more\)"):
+        network.check()
 
 
 # -- as the config says ------------------------------------------------------------------------
