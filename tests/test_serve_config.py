@@ -25,6 +25,7 @@ from kws.serve import config, where
 from kws.serve.audience import seats
 from kws.serve.build import build
 from kws.serve.config import SHARED, TEMPLATE, Config, default_path, read
+from kws.serve.http.settings import Http
 from kws.serve.keeping import Keeper
 from kws.session import load
 from kws.sinks.mqtt.settings import check
@@ -42,6 +43,7 @@ TABLES = {
     "[health]": config.Health,
     "[wyoming]": config.Wyoming,
     "[log]": config.Log,
+    "[http]": Http,
 }
 SINKS = {name: sinks.settings_of(name) for name in sinks.names()}
 KEYS = {name: {*kind.__struct_fields__} for name, kind in (TABLES | SINKS).items()}

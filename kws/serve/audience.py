@@ -98,6 +98,11 @@ class Audience:
             for _, outlet in self._seats:
                 outlet.put(fact)
 
+    @property
+    def outlets(self) -> list[Outlet[Fact]]:
+        """Each sink's outlet, for its counts. From any thread."""
+        return [outlet for _, outlet in self._seats]
+
     def check(self) -> None:
         """Raise DiedError where one died of something else than what it is told to expect."""
         for _, outlet in self._seats:

@@ -16,6 +16,7 @@ from kws import sinks
 from kws.errors import ConfigError
 from kws.origin import Strict
 from kws.serve import where
+from kws.serve.http.settings import Http
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -112,7 +113,10 @@ class Sink(Strict, frozen=True):
 
 
 class Config(Strict, frozen=True):
-    """All of it. Without a file: the bundled model, the default microphone, lines on stdout."""
+    """All of it. Without a file: the bundled model, the default microphone, lines on stdout.
+
+    http: None: nobody can ask.
+    """
 
     listen: Listen = Listen()
     model: list[Model] = field(default_factory=lambda: [Model()])
@@ -122,6 +126,7 @@ class Config(Strict, frozen=True):
     health: Health = Health()
     wyoming: Wyoming | None = None
     log: Log = Log()
+    http: Http | None = None
     sink: list[dict[str, Any]] = field(default_factory=lambda: [{"type": "jsonl"}])
 
     @property

@@ -22,9 +22,11 @@ from kws.serve.build import Built, build
 from kws.serve.config import Microphone, read
 from kws.serve.ears import DiedError, Ears
 from kws.serve.network import Network, offered
+from kws.serve.http.house import House
+from kws.serve.http.web import Web, check
 from kws.serve.notify import Notify
 from kws.serve.where import SettingError, told
-from kws.sinks import Playing
+from kws.sinks import Fact, Playing
 from kws.sources import Source
 
 if TYPE_CHECKING:
@@ -57,6 +59,10 @@ class Daemon:
         self._ears = Ears(make, self._audience.tell)
         self._network = Network()
         self._built, self._seats, self._offer = self._read()
+        self._ears = Ears(make, self._tell)
+        self._built, self._seats, self._token = self._read()
+        self._house = House(self._ears, self._audience, self.playback, self._built)
+        self._web = Web(self._house)
         self._playing_until: float | None = None
         self._tested = self._ticked = time.monotonic()
 
@@ -64,6 +70,7 @@ class Daemon:
         """Hear until `stop`, SIGTERM or SIGINT. Raises DiedError: it can't go on."""
         logs.begin(self._built.config.log)
         self.test()
+        self._web.claim(self._built.config.http)
         self._arrange()
         self._notify.ready(self._ears.status)
         try:
@@ -101,6 +108,7 @@ class Daemon:
         """Look after everything once."""
         self._audience.check()
         self._network.check()
+        self._web.check()
         now = time.monotonic()
         stood, self._ticked = now - self._ticked > STOOD_S, now
         if stood:  # they need a moment to hear again, which is neither bad health nor death
@@ -108,7 +116,7 @@ class Daemon:
         if self._ears.alive() and not stood:
             self._notify.watchdog()
         for change in self._ears.health():
-            self._audience.tell(change)
+            self._tell(change)
         self._notify.status(self._ears.status)
         if self._playing_until is not None and now >= self._playing_until:
             self._playback(on=False)
@@ -120,6 +128,17 @@ class Daemon:
         try:
             built = build(config)
             return built, seats(built, self._path, self.playback), offered(built)
+    def _tell(self, fact: Fact) -> None:
+        """Tell everyone, without waiting for anyone. From any thread."""
+        self._audience.tell(fact)
+        self._house.tell(fact)
+
+    def _read(self) -> tuple[Built, list[Seat], str]:
+        """Return what hears, who is told, and what everyone must know who asks."""
+        config = read(self._path)
+        try:
+            built = build(config)
+            return built, seats(built, self._path, self.playback), check(config.http)
         except SettingError as error:
             raise told(error, self._path) from None
 
@@ -127,6 +146,8 @@ class Daemon:
         self._audience.arrange(self._seats)
         self._ears.arrange(self._built)
         self._network.arrange(self._offer)
+        self._house.built = self._built
+        self._web.arrange(self._built.config.http, self._token)
         if self._playing_until is not None:
             self._play()
 
@@ -139,6 +160,7 @@ class Daemon:
         until = time.monotonic() + FLUSH_S
         stopped = self._ears.close(EARS_STOP_S)
         self._network.close(NETWORK_STOP_S)
+        self._web.close(0.0)
         self._audience.close(until - time.monotonic())
         if not stopped:  # a sound system that hangs would keep this process from ending, too
             code = 0 if error is None else getattr(error, "exit_code", 1)
@@ -150,11 +172,14 @@ class Daemon:
         self._notify.reloading()
         try:
             built, wanted, offer = self._read()
+            built, wanted, token = self._read()
             self._test(built)
+            self._web.claim(built.config.http)
         except KwsError as error:
             logs.say("error", f"{error}; nothing was changed")
         else:
             self._built, self._seats, self._offer = built, wanted, offer
+            self._built, self._seats, self._token = built, wanted, token
             logs.begin(built.config.log)
             self._arrange()
             logs.say("info", "the config was read again")
@@ -164,7 +189,7 @@ class Daemon:
         settings = self._built.config.playback
         self._playing_until = time.monotonic() + settings.max_s if on else None
         self._play()
-        self._audience.tell(Playing(wall_time=time.time(), on=on))
+        self._tell(Playing(wall_time=time.time(), on=on))
 
     def _play(self) -> None:
         settings, until = self._built.config.playback, self._playing_until

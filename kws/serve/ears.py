@@ -72,6 +72,11 @@ class Ears:
         for listener in self._listeners.values():
             listener.do(action)
 
+    @property
+    def vitals(self) -> list[tuple[str, Vital]]:
+        """Each microphone's signs of life, to be read only. From any thread."""
+        return [(each.name, each.vital) for each in list(self._listeners.values())]
+
     def alive(self) -> bool:
         """Whether every microphone is heard, or looked for. Raises DiedError: one never will."""
         now = time.monotonic()

@@ -118,8 +118,11 @@ class Listener:
         while self._actions:
             self._actions.popleft()()
         spotter, keeper = self._hearing.spotter, self._hearing.keeper
-        before = spotter.stats.inferences
-        for event in [*self._source.poll_events(), *spotter.process(block)]:
+        before, began = spotter.stats, time.monotonic()
+        found = spotter.process(block)
+        after, ended = spotter.stats, time.monotonic()
+        self.vital.tally.heard(before, after, ended - began, ended)
+        for event in [*self._source.poll_events(), *found]:
             self._take(event)
         if keeper is not None:
             keeper.collect()
@@ -131,7 +134,7 @@ class Listener:
             time.monotonic(),
             level_db=spotter.level_db,
             gate_open=spotter.gate_open,
-            scored=spotter.stats.inferences > before,
+            scored=after.inferences > before.inferences,
         )
 
     def _take(self, event: Event) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kws.serve.config import Health as Limits
+from kws.serve.tally import Tally
 
 FRESH_S = 5.0
 """A frame, or with the gate open a score, is expected so often at least."""
@@ -22,7 +23,8 @@ class Vital:
     frame_at, scored_at: when a frame came, and a hop was scored, last. sign_at: when the thread
     last did anything. away_since: since when it is being opened again; None: it is open. loud_at:
     when it was last louder than `quiet_db`. opened_at: when the gate last was open; neither counts
-    the time when it was away. zeros: it gives digital silence.
+    the time when it was away. zeros: it gives digital silence. tally: what all of its
+    audio came to.
     """
 
     limits: Limits
@@ -36,6 +38,7 @@ class Vital:
     gate_open: bool = False
     level_db: float = -120.0
     zeros: bool = False
+    tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
         self.away_since = self.frame_at

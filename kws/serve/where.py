@@ -141,7 +141,9 @@ def kind(struct: Any, path: Path) -> Any:
 
 
 def names(kind: Any) -> list[str]:
-    """Return the keys of such a table."""
+    """Return the keys of such a table, which may be missing."""
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return [name for each in kind.types for name in names(each)]
     return [each.encode_name for each in getattr(kind, "fields", ())]
 
 
@@ -169,6 +171,8 @@ def _reached(data: Any, path: Path) -> int:
 
 
 def _inside(info: Any, step: str | int) -> Any:
+    if isinstance(info, msgspec.inspect.UnionType):  # a table, or none
+        info = next((each for each in info.types if names(each)), info)
     if isinstance(step, int):
         return getattr(info, "item_type", None)
     found = next((f.type for f in getattr(info, "fields", ()) if f.encode_name == step), None)

@@ -1,0 +1,1 @@
+"""HTTP: classify a recording, follow what is heard, ask how it goes; doors shut to others."""

@@ -1,0 +1,135 @@
+"""Classify: a recording in, labels with scores out, as clients of Hugging Face expect it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from kws.classifiers import classify_clip
+from kws.errors import KwsError
+from kws.serve.http.clip import decode
+from kws.serve.http.house import House
+from kws.session import Model
+
+TOP = 5
+WAITING = 8
+"""So many may wait for their turn; more are told to come again."""
+NICENESS = 10
+
+
+class Parameters(msgspec.Struct, frozen=True):
+    """What a client may ask for; the rest is not for this task, and passed over."""
+
+    top_k: Annotated[int, Meta(ge=1)] | None = None
+    function_to_apply: Literal["sigmoid", "softmax", "none"] | None = None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A recording as base64, and what is asked of it."""
+
+    inputs: str
+    parameters: Parameters | None = None
+
+
+class Classify:
+    """Scores one recording at a time, on a thread that makes way for the microphones'."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._worker = ThreadPoolExecutor(1, "classify", initializer=_make_way)
+        self._waiting = 0
+
+    async def answer(self, request: Request) -> Response:
+        """Answer a request."""
+        if self._waiting > WAITING:
+            raise HTTPException(503, "too many ask at once", {"Retry-After": "1"})
+        self._waiting += 1
+        try:
+            body = await whole(
+                request, self._house.settings.most_bytes, self._house.settings.timeout_s
+            )
+            loop = asyncio.get_running_loop()
+            query = dict(request.query_params)
+            return JSONResponse(await loop.run_in_executor(self._worker, self._score, body, query))
+        finally:
+            self._waiting -= 1
+
+    def _score(self, body: bytes, query: dict[str, str]) -> list[dict[str, Any]]:
+        try:
+            clip, wanted = _parts(body, query)
+            model = _named(self._house.models, query.get("model"))
+            if wanted.function_to_apply not in {None, model.card.activation}:
+                raise HTTPException(422, f"this model's scores are of {model.card.activation}")
+            samples = decode(clip, model.card.sample_rate, self._house.settings.clip_s)
+            scores = classify_clip(model, samples).tolist()
+        except KwsError as error:
+            raise HTTPException(422, str(error)) from None
+        pairs = sorted(zip(model.labels, scores, strict=True), key=lambda pair: -pair[1])
+        return [{"label": name, "score": score} for name, score in pairs[: wanted.top_k or TOP]]
+
+
+async def whole(request: Request, most: int, timeout_s: float) -> bytes:
+    """Return a request's body. Raises HTTPException: it is too long, or takes too long."""
+    too_long = HTTPException(413, f"the body is longer than {most} bytes", {"Connection": "close"})
+    with suppress(ValueError):
+        if int(request.headers.get("content-length", "")) > most:
+            raise too_long
+
+    async def read() -> bytes:
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > most:
+                raise too_long
+        return bytes(body)
+
+    try:
+        return await asyncio.wait_for(read(), timeout_s)
+    except (asyncio.TimeoutError, TimeoutError):
+        late = {"Connection": "close"}
+        raise HTTPException(408, f"the body did not come within {timeout_s:g} s", late) from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the client left") from None
+
+
+def _parts(body: bytes, query: dict[str, str]) -> tuple[bytes, Parameters]:
+    """Return the recording, and what is asked of it. Raises HTTPException."""
+    given = {key: query[key] for key in Parameters.__struct_fields__ if key in query}
+    try:
+        wanted = msgspec.convert(given, Parameters, strict=False)
+        if body[:1].strip() not in {b"{", b""}:
+            return body, wanted
+        asked = msgspec.json.decode(body, type=Asked)
+        clip = base64.b64decode(
+            asked.inputs.partition(";base64,")[2] or asked.inputs, validate=True
+        )
+    except msgspec.MsgspecError as error:
+        raise HTTPException(422, f"the request makes no sense: {error}") from None
+    except (binascii.Error, ValueError):
+        raise HTTPException(422, "inputs: is no base64") from None
+    return clip, asked.parameters or wanted
+
+
+def _named(models: list[Model], name: str | None) -> Model:
+    for model in models:
+        if model.labels and name in {None, model.card.name or model.path.stem}:
+            return model
+    raise HTTPException(404, "there is no such model" if name else "no model here has labels")
+
+
+def _make_way() -> None:
+    """Let the threads that hear go first, where the system can tell threads apart."""
+    with suppress(AttributeError, OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -1,0 +1,79 @@
+"""Server: the thread that answers, with a loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from functools import partial
+
+import uvicorn
+
+from kws.serve import logs
+from kws.serve.http.app import app
+from kws.serve.http.house import House
+from kws.serve.http.patience import Patient
+from kws.serve.http.settings import Http
+
+GRACE_S = 1
+MORE = 8
+"""So many connections beyond the limit are told that there are too many."""
+
+
+class _Told(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _, error, _ = record.exc_info or (None, None, None)
+        why = f" ({type(error).__name__}: {error})" if error is not None else ""
+        level = "error" if error is not None else "debug"  # others' mistakes fill no log
+        logs.say(level, f"http: {record.getMessage()}{why}")
+
+
+class Server:
+    """Answers on a socket until closed. failure: what its thread died of."""
+
+    def __init__(self, house: House, settings: Http, token: str, listening: socket.socket) -> None:
+        self.failure: BaseException | None = None
+        log = logging.getLogger("uvicorn")
+        log.handlers[:], log.propagate = [_Told()], False
+        log.setLevel(logging.WARNING)
+        patient = partial(Patient, timeout_s=settings.timeout_s, most=settings.connections + MORE)
+        self._socket = listening
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app(house, settings, token),
+                http=patient,  # type: ignore[arg-type]
+                ws="wsproto",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                ws_max_size=1 << 20,
+                ws_per_message_deflate=False,
+                timeout_keep_alive=5,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+        )
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take no more requests, and end. From any thread."""
+        self._server.should_exit = True
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread to end."""
+        self._thread.join(timeout)
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread has not ended."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._server.serve([self._socket]))
+        except BaseException as error:  # noqa: BLE001 - the daemon ends, and says why
+            self.failure = error
