@@ -19,6 +19,7 @@ class Patient(H11Protocol):
         super().__init__(*given, **named)
         self._timeout_s, self._most = timeout_s, most
         self._timer: asyncio.TimerHandle | None = None
+        self._last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
@@ -37,6 +38,15 @@ class Patient(H11Protocol):
         """Begin to wait for the next request."""
         super().on_response_complete()
         self._watch()
+        if self._last:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """End after what is being asked; who has just come is answered once."""
+        if self.cycle is None:
+            self._last = True
+        else:
+            super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""

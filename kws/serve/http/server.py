@@ -74,6 +74,13 @@ class Server:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._server.serve([self._socket]))
+            asyncio.run(self._serve())
         except BaseException as error:  # noqa: BLE001 - the daemon ends, and says why
             self.failure = error
+
+    async def _serve(self) -> None:
+        await self._server.serve([self._socket])
+        for connection in list(self._server.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.sleep(0)

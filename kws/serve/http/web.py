@@ -98,6 +98,8 @@ class Web:
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        opened = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise DiedError(f"http: {host}, port {port}: {error.strerror or error}") from None
+    opened.setblocking(False)  # for all that share it: a server that leaves must not wait in it
+    return opened
