@@ -350,24 +350,62 @@ def upgrade(home, path="/v1/events/ws", **headers):
     }  # fmt: skip
     head = "".join(f"{name}: {value}\r\n" for name, value in given.items())
     request = f"GET {path} HTTP/1.1\r\n{head}\r\n".encode()
-    with home.plain(request) as opened, opened.makefile("rb") as answer:
+    with home.plain(request) as opened, opened.makefile("rwb") as answer:
         yield answer
+
+
+def accepted(answer):
+    """Whether a WebSocket was let in; its messages come next."""
+    status = answer.readline()
+    while answer.readline() != b"\r\n":
+        pass
+    return b" 101 " in status
+
+
+def message(answer):
+    """Return the next message of a WebSocket."""
+    first, length = answer.read(2)
+    if length == 126:
+        length = int.from_bytes(answer.read(2), "big")
+    assert first == 0x81
+    return json.loads(answer.read(length))
 
 
 def test_a_websocket_gives_the_same(home):
     with upgrade(home) as answer:
-        assert b" 101 " in answer.readline()
-        while answer.readline() != b"\r\n":
-            pass
+        assert accepted(answer)
         until(lambda: home.daemon._house.feed.followers)
         home.microphone.say("yes")
-        first, length = answer.read(2)
-        if length == 126:
-            length = int.from_bytes(answer.read(2), "big")
-        fact = json.loads(answer.read(length))
+        fact = message(answer)
 
-    assert (first, fact["type"], fact["keyword"]) == (0x81, "detection", "yes")
+    assert (fact["type"], fact["keyword"]) == ("detection", "yes")
     until(lambda: not home.daemon._house.feed.followers)
+
+
+def test_a_microphone_elsewhere_is_told_its_words(home):
+    """48 kHz, in messages of 0.1 s, each behind a mask of zeros."""
+    count = len(home.daemon._house.words)
+    time_s = np.arange(14_400) / 48_000
+    word = 0.3 * np.sin(2 * np.pi * models.TONES["no"] * time_s)
+    audio = np.concatenate([np.zeros(24_000), word, np.zeros(48_000)])
+    pcm = (32_767 * audio).astype("<i2").tobytes()
+    with upgrade(home, "/v1/listen?rate=48000") as answer:
+        assert accepted(answer)
+        for at in range(0, len(pcm), 9_600):
+            part = pcm[at : at + 9_600]
+            answer.write(b"\x82\xfe" + len(part).to_bytes(2, "big") + bytes(4) + part)
+        answer.flush()
+        told = message(answer)
+
+    assert (told["type"], told["keyword"]) == ("detection", "no")
+    assert 0.5 <= told["end_s"] <= 0.85
+    assert len(home.daemon._house.words) == count
+
+
+@pytest.mark.parametrize("rate", ["1", "x", "", "9" * 20])
+def test_no_microphone_has_such_a_rate(home, rate):
+    with upgrade(home, f"/v1/listen?rate={rate}") as answer:
+        assert not accepted(answer)
 
 
 def test_a_foreign_page_gets_no_websocket(home):

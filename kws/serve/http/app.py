@@ -17,6 +17,7 @@ from kws.serve.http.describe import openapi, page
 from kws.serve.http.doors import Doors
 from kws.serve.http.events import Events
 from kws.serve.http.house import House
+from kws.serve.http.listen import Listen
 from kws.serve.http.metrics import Metrics
 from kws.serve.http.settings import Http
 from kws.serve.http.state import State
@@ -34,6 +35,7 @@ def app(house: House, settings: Http, token: str) -> ASGIApp:
         Route("/v1/playback", state.playback, methods=["POST"]),
         Route("/v1/events", events.sse),
         WebSocketRoute("/v1/events/ws", events.websocket),
+        WebSocketRoute("/v1/listen", Listen(house).websocket),
     ]
     cors = Middleware(
         CORSMiddleware,

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -26,7 +23,6 @@ from kws.session import Model
 TOP = 5
 WAITING = 8
 """So many may wait for their turn; more are told to come again."""
-NICENESS = 10
 PATIENCE = 4
 """A body that is too long is heard out up to so many times the limit: who is cut off in the middle
 of a sentence does not learn why."""
@@ -51,7 +47,6 @@ class Classify:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._worker = ThreadPoolExecutor(1, "classify", initializer=_make_way)
         self._waiting = 0
 
     async def answer(self, request: Request) -> Response:
@@ -63,9 +58,8 @@ class Classify:
             body = await whole(
                 request, self._house.settings.most_bytes, self._house.settings.timeout_s
             )
-            loop = asyncio.get_running_loop()
             query = dict(request.query_params)
-            return JSONResponse(await loop.run_in_executor(self._worker, self._score, body, query))
+            return JSONResponse(await self._house.classifying.do(partial(self._score, body, query)))
         finally:
             self._waiting -= 1
 
@@ -131,9 +125,3 @@ def _named(models: list[Model], name: str | None) -> Model:
         if model.labels and name in {None, model.card.name or model.path.stem}:
             return model
     raise HTTPException(404, "there is no such model" if name else "no model here has labels")
-
-
-def _make_way() -> None:
-    """Let the threads that hear go first, where the system can tell threads apart."""
-    with suppress(AttributeError, OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

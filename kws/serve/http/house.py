@@ -10,6 +10,7 @@ from kws.serve.build import Built
 from kws.serve.ears import Ears
 from kws.serve.http.feed import Feed
 from kws.serve.http.settings import Http
+from kws.serve.http.worker import Worker
 from kws.session import Model
 from kws.sinks import Fact, Heard, Lost, OnOff
 
@@ -25,6 +26,8 @@ class House:
     feed: Feed = field(default_factory=Feed)
     words: Counter[tuple[str, str]] = field(default_factory=Counter)
     losses: Counter[str] = field(default_factory=Counter)
+    classifying: Worker = field(default_factory=lambda: Worker("classify"))
+    listening: Worker = field(default_factory=lambda: Worker("listen"))
 
     @property
     def models(self) -> list[Model]:
