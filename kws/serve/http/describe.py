@@ -84,7 +84,7 @@ PATHS: dict[str, dict[str, Any]] = {
     },
     "/v1/events": {
         "get": _route(
-            "What happens, as server-sent events; over a WebSocket at /v1/events/ws",
+            "What happens, as server-sent events; WebSockets: /v1/events/ws, /v1/listen?rate=16000",
             {"text/event-stream": {"schema": {"type": "string"}}},
         )
     },
