@@ -70,7 +70,12 @@ class Home:
         self.failure = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        until(lambda: self.failure or (self.daemon._web.address and self.daemon._web._server))
+        until(
+            lambda: (
+                self.failure
+                or (self.daemon._network._web.address and self.daemon._network._web._server)
+            )
+        )
 
     def _run(self):
         try:
@@ -85,7 +90,7 @@ class Home:
 
     @property
     def url(self):
-        return "http://{}:{}".format(*self.daemon._web.address)
+        return "http://{}:{}".format(*self.daemon._network._web.address)
 
     def ask(self, method, path, body=None, **headers):
         """Return the status, the headers and what was answered."""
@@ -99,7 +104,9 @@ class Home:
 
     @contextmanager
     def connected(self):
-        connection = http.client.HTTPConnection(*self.daemon._web.address, timeout=PATIENCE_S)
+        connection = http.client.HTTPConnection(
+            *self.daemon._network._web.address, timeout=PATIENCE_S
+        )
         try:
             yield connection
         finally:
@@ -107,7 +114,7 @@ class Home:
 
     def plain(self, data=b""):
         """Return a socket, having sent this."""
-        opened = socket.create_connection(self.daemon._web.address, PATIENCE_S)
+        opened = socket.create_connection(self.daemon._network._web.address, PATIENCE_S)
         opened.sendall(data)
         return opened
 
@@ -424,7 +431,8 @@ def test_others_come_in_with_the_token_only(tmp_path):
             assert home.ask("GET", "/openapi.json", Authorization=wrong)[0] == 401
         assert home.ask("GET", "/openapi.json", Authorization=f"Bearer {TOKEN}")[0] == 200
         client = huggingface_hub.InferenceClient(
-            model=f"http://127.0.0.1:{home.daemon._web.address[1]}/v1/classify", token=TOKEN
+            model=f"http://127.0.0.1:{home.daemon._network._web.address[1]}/v1/classify",
+            token=TOKEN,
         )
         assert client.audio_classification(recording("WAV"))[0].label == "no"
 
@@ -495,22 +503,22 @@ def test_the_page_fetches_nothing_from_elsewhere(home):
 def test_a_new_config_turns_nobody_away(tmp_path):
     """The server goes on where its own settings stay; where they change, the address stays open."""
     with living(tmp_path) as home:
-        first, url = home.daemon._web._server, home.url
+        first, url = home.daemon._network._web._server, home.url
         home.write("[http]\nport = 0\n[health]\nquiet_min = 5\n")
         home.daemon.reload()
         until(lambda: home.daemon._built.config.health.quiet_min == 5)
-        assert home.daemon._web._server is first
+        assert home.daemon._network._web._server is first
 
         home.write("[http]\nport = 0\nbody_mb = 0.001\n")
         home.daemon.reload()
-        while home.daemon._web._server is first:
+        while home.daemon._network._web._server is first:
             assert home.ask("GET", "/openapi.json")[0] == 200
         until(lambda: home.ask("POST", "/v1/classify", bytes(2_000))[0] == 413)
         assert home.url == url
 
         home.write("")
         home.daemon.reload()
-        until(lambda: home.daemon._web.address is None)
+        until(lambda: home.daemon._network._web.address is None)
 
 
 def test_an_address_that_is_taken_is_told(tmp_path, monkeypatch):
@@ -527,7 +535,7 @@ def test_an_address_that_is_taken_is_told(tmp_path, monkeypatch):
 
 def test_a_server_that_dies_ends_the_daemon(tmp_path):
     with living(tmp_path) as home:
-        home.daemon._web._server.close()
+        home.daemon._network._web._server.close()
         until(lambda: home.failure)
 
         assert isinstance(home.failure, DiedError)

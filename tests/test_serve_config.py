@@ -27,6 +27,7 @@ from kws.serve.build import build
 from kws.serve.config import SHARED, TEMPLATE, Config, default_path, read
 from kws.serve.http.settings import Http
 from kws.serve.keeping import Keeper
+from kws.serve.wyoming.settings import Wyoming
 from kws.session import load
 from kws.sinks.mqtt.settings import check
 
@@ -41,7 +42,7 @@ TABLES = {
     "[playback]": config.Playback,
     "[record]": config.Record,
     "[health]": config.Health,
-    "[wyoming]": config.Wyoming,
+    "[wyoming]": Wyoming,
     "[log]": config.Log,
     "[http]": Http,
 }

@@ -22,10 +22,11 @@ from wyoming.wake import Detect, Detection
 import kws
 from kws.card import Label
 from kws.serve.build import build
-from kws.serve.config import Config, Wyoming
+from kws.serve.config import Config
 from kws.serve.config import Model as Wanted
-from kws.serve.network import offered
+from kws.serve.network import planned
 from kws.serve.wyoming.server import Server
+from kws.serve.wyoming.settings import Wyoming
 
 DEMO = Path(kws.__file__).parent / "models" / "demo.flac"
 PIECE = 1_024
@@ -51,7 +52,7 @@ def serving(*paths, **settings):
     """A server as the daemon makes it, on a port of its own."""
     settings = Wyoming(**{"uri": "tcp://127.0.0.1:0", **settings})
     config = Config(model=[Wanted(str(path)) for path in paths], wyoming=settings)
-    made = Server(settings, offered(build(config)))
+    made = Server(settings, planned(build(config)).offer)
     try:
         until(lambda: made.address)
         yield made

@@ -19,14 +19,16 @@ from wyoming.ping import Ping
 from kws.errors import ConfigError
 from kws.serve import logs
 from kws.serve.build import build
-from kws.serve.config import Config, Wyoming
+from kws.serve.config import Config
 from kws.serve.config import Model as Wanted
 from kws.serve.daemon import Daemon
-from kws.serve.doors import door
 from kws.serve.ears import DiedError
-from kws.serve.network import Network, offered
+from kws.serve.http.house import House
+from kws.serve.network import Network, planned
 from kws.serve.notify import Notify
 from kws.serve.wyoming import connection, server, wire
+from kws.serve.wyoming.doors import door
+from kws.serve.wyoming.settings import Wyoming
 from kws.spotter import Spotter
 
 __all__ = ["model", "served"]
@@ -309,7 +311,7 @@ def test_who_may_come_in(allow, address, let_in):
 def test_a_door_that_can_not_be_is_refused(model, settings, said):
     config = Config(model=[Wanted(str(model))], wyoming=Wyoming(**settings))
     with pytest.raises(ConfigError, match=said):
-        offered(build(config))
+        planned(build(config))
 
 
 def test_strangers_are_closed_at_once(model, monkeypatch, lines):
@@ -334,7 +336,7 @@ def test_that_everybody_may_connect_is_said_at_each_start(model, lines):
 def test_a_config_without_a_wake_word_has_nothing_to_offer(model):
     config = Config(model=[Wanted(str(model), keywords=("no",))], wyoming=Wyoming())
     with pytest.raises(ConfigError, match="commands = true"):
-        offered(build(config))
+        planned(build(config))
 
 
 # -- in the daemon -------------------------------------------------------------------------------
@@ -359,8 +361,8 @@ def test_the_daemon_hears_for_others_beside_its_microphone(model, tmp_path, line
     running = threading.Thread(target=daemon.run)
     running.start()
     try:
-        until(lambda: daemon._network._server and daemon._network._server.address)
-        made = daemon._network._server
+        until(lambda: daemon._network._wyoming and daemon._network._wyoming.address)
+        made = daemon._network._wyoming
         assert visit(made, *[jarvis] * 8) == [["jarvis"]] * 8
         until(lambda: facts.exists() and facts.read_text().count('"jarvis"') > 5)
         with socket.create_connection(made.address, timeout=PATIENCE_S) as client:
@@ -393,22 +395,23 @@ def arranged(network, model, **settings):
         model=[Wanted(str(model), keywords=keywords)],
         wyoming=Wyoming(**{"uri": "tcp://127.0.0.1:0", **settings}),
     )
-    network.arrange(offered(build(config)))
-    until(lambda: network._server.address)
-    return network._server
+    network.arrange(planned(build(config)))
+    until(lambda: network._wyoming.address)
+    return network._wyoming
 
 
 @pytest.fixture
 def network():
-    made = Network()
+    config = Config()
+    made = Network(House(None, None, None, build(config)))
     yield made
     made.close(PATIENCE_S)
 
 
 def test_without_its_table_nothing_listens(network, model):
-    network.arrange(offered(build(Config(model=[Wanted(str(model))]))))
+    network.arrange(planned(build(Config(model=[Wanted(str(model))]))))
 
-    assert network._server is None
+    assert network._wyoming is None
 
 
 def test_clients_stay_where_only_the_words_change(network, model):
@@ -421,7 +424,7 @@ def test_clients_stay_where_only_the_words_change(network, model):
             return first, names(await guest.hears(said("jarvis", "yes")))
 
     assert asyncio.run(stays()) == (["jarvis", "yes"], ["jarvis"])
-    assert network._server is made
+    assert network._wyoming is made
 
 
 def test_another_address_is_another_server(network, model):
@@ -431,7 +434,7 @@ def test_another_address_is_another_server(network, model):
     second = arranged(network, model, max_streams=7, uri=f"tcp://127.0.0.1:{port}")
     assert second is not first
     assert still_hears(second)
-    network.arrange(None)
+    network.arrange(planned(build(Config(model=[Wanted(str(model))]))))
 
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
@@ -442,9 +445,9 @@ def test_an_address_that_is_taken_is_tried_again(network, model, lines):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         config = Config(model=[Wanted(str(model))], wyoming=Wyoming(uri=f"tcp://127.0.0.1:{port}"))
-        network.arrange(offered(build(config)))
+        network.arrange(planned(build(config)))
         until(lambda: any("can't listen" in text for _, text in lines))
         network.check()
-    until(lambda: network._server.address)
+    until(lambda: network._wyoming.address)
 
-    assert still_hears(network._server)
+    assert still_hears(network._wyoming)

@@ -17,6 +17,7 @@ from kws.errors import ConfigError
 from kws.origin import Strict
 from kws.serve import where
 from kws.serve.http.settings import Http
+from kws.serve.wyoming.settings import Wyoming
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -85,15 +86,6 @@ class Health(Strict, frozen=True):
     quiet_min: Positive = 10.0
     unopened_h: Positive = 24.0
     self_test_min: Positive = 10.0
-
-
-class Wyoming(Strict, frozen=True):
-    """Hears for others. commands: also these. allow: who may come from elsewhere; "any": all."""
-
-    uri: str = "tcp://127.0.0.1:10400"
-    commands: bool = False
-    allow: tuple[Name, ...] = ()
-    max_streams: Count = 32
 
 
 class Log(Strict, frozen=True):

@@ -12,7 +12,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
 
 from kws import selftest
 from kws.errors import KwsError
@@ -21,16 +20,12 @@ from kws.serve.audience import Audience, Seat, seats
 from kws.serve.build import Built, build
 from kws.serve.config import Microphone, read
 from kws.serve.ears import DiedError, Ears
-from kws.serve.network import Network, offered
 from kws.serve.http.house import House
-from kws.serve.http.web import Web, check
+from kws.serve.network import Network, Plan, planned
 from kws.serve.notify import Notify
 from kws.serve.where import SettingError, told
 from kws.sinks import Fact, Playing
 from kws.sources import Source
-
-if TYPE_CHECKING:
-    from kws.serve.wyoming.offer import Offer
 
 TICK_S = 0.5
 STOOD_S = 2.0
@@ -56,13 +51,10 @@ class Daemon:
         self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._stopping = False
         self._audience = Audience()
-        self._ears = Ears(make, self._audience.tell)
-        self._network = Network()
-        self._built, self._seats, self._offer = self._read()
         self._ears = Ears(make, self._tell)
-        self._built, self._seats, self._token = self._read()
+        self._plan, self._seats = self._read()
         self._house = House(self._ears, self._audience, self.playback, self._built)
-        self._web = Web(self._house)
+        self._network = Network(self._house)
         self._playing_until: float | None = None
         self._tested = self._ticked = time.monotonic()
 
@@ -70,7 +62,7 @@ class Daemon:
         """Hear until `stop`, SIGTERM or SIGINT. Raises DiedError: it can't go on."""
         logs.begin(self._built.config.log)
         self.test()
-        self._web.claim(self._built.config.http)
+        self._network.claim(self._plan)
         self._arrange()
         self._notify.ready(self._ears.status)
         try:
@@ -108,7 +100,6 @@ class Daemon:
         """Look after everything once."""
         self._audience.check()
         self._network.check()
-        self._web.check()
         now = time.monotonic()
         stood, self._ticked = now - self._ticked > STOOD_S, now
         if stood:  # they need a moment to hear again, which is neither bad health nor death
@@ -123,31 +114,28 @@ class Daemon:
         if now - self._tested >= 60 * self._built.config.health.self_test_min:
             self.test()
 
-    def _read(self) -> tuple[Built, list[Seat], Offer | None]:
-        config = read(self._path)
-        try:
-            built = build(config)
-            return built, seats(built, self._path, self.playback), offered(built)
     def _tell(self, fact: Fact) -> None:
         """Tell everyone, without waiting for anyone. From any thread."""
         self._audience.tell(fact)
         self._house.tell(fact)
 
-    def _read(self) -> tuple[Built, list[Seat], str]:
-        """Return what hears, who is told, and what everyone must know who asks."""
+    @property
+    def _built(self) -> Built:
+        return self._plan.built
+
+    def _read(self) -> tuple[Plan, list[Seat]]:
+        """Return what hears and answers, and who is told."""
         config = read(self._path)
         try:
             built = build(config)
-            return built, seats(built, self._path, self.playback), check(config.http)
+            return planned(built), seats(built, self._path, self.playback)
         except SettingError as error:
             raise told(error, self._path) from None
 
     def _arrange(self) -> None:
         self._audience.arrange(self._seats)
         self._ears.arrange(self._built)
-        self._network.arrange(self._offer)
-        self._house.built = self._built
-        self._web.arrange(self._built.config.http, self._token)
+        self._network.arrange(self._plan)
         if self._playing_until is not None:
             self._play()
 
@@ -160,7 +148,6 @@ class Daemon:
         until = time.monotonic() + FLUSH_S
         stopped = self._ears.close(EARS_STOP_S)
         self._network.close(NETWORK_STOP_S)
-        self._web.close(0.0)
         self._audience.close(until - time.monotonic())
         if not stopped:  # a sound system that hangs would keep this process from ending, too
             code = 0 if error is None else getattr(error, "exit_code", 1)
@@ -171,16 +158,14 @@ class Daemon:
     def _reload(self) -> None:
         self._notify.reloading()
         try:
-            built, wanted, offer = self._read()
-            built, wanted, token = self._read()
-            self._test(built)
-            self._web.claim(built.config.http)
+            plan, wanted = self._read()
+            self._test(plan.built)
+            self._network.claim(plan)
         except KwsError as error:
             logs.say("error", f"{error}; nothing was changed")
         else:
-            self._built, self._seats, self._offer = built, wanted, offer
-            self._built, self._seats, self._token = built, wanted, token
-            logs.begin(built.config.log)
+            self._plan, self._seats = plan, wanted
+            logs.begin(self._built.config.log)
             self._arrange()
             logs.say("info", "the config was read again")
         self._notify.ready(self._ears.status)

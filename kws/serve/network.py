@@ -1,14 +1,17 @@
-"""Network: the servers that hear for others, as the config says."""
+"""Network: the servers that others ask, as the config says."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kws.errors import ConfigError
 from kws.serve.build import Built
-from kws.serve.doors import door
 from kws.serve.ears import DiedError
+from kws.serve.http.house import House
+from kws.serve.http.web import Web, check
 from kws.serve.where import about
+from kws.serve.wyoming.doors import door
 
 if TYPE_CHECKING:
     from kws.serve.wyoming.offer import Offer
@@ -18,40 +21,63 @@ SHUT_S = 1.0
 """So long a server that is replaced may take to free its address."""
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a config lets others do. offer: by Wyoming; token: what they must know over HTTP."""
+
+    built: Built
+    offer: Offer | None
+    token: str
+
+
 class Network:
-    """Whoever connects is heard here."""
+    """Answers whoever connects. All is called from the daemon's thread."""
 
-    def __init__(self) -> None:
-        self._server: Server | None = None
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._web = Web(house)
+        self._wyoming: Server | None = None
 
-    def arrange(self, offer: Offer | None) -> None:
-        """Offer this from now on. Clients stay, unless they would have to come in elsewhere."""
-        wanted = None if offer is None else offer.built.config.wyoming
-        if self._server is not None and self._server.settings != wanted:
-            self.close(SHUT_S)
-        if offer is None or wanted is None:
+    def claim(self, plan: Plan) -> None:
+        """Take the addresses that must be free. Raises DiedError: one is taken already."""
+        self._web.claim(plan.built.config.http)
+
+    def arrange(self, plan: Plan) -> None:
+        """Answer so from now on. Clients stay, unless they would have to come in elsewhere."""
+        self._house.built = plan.built
+        self._web.arrange(plan.built.config.http, plan.token)
+        wanted = plan.built.config.wyoming
+        if self._wyoming is not None and self._wyoming.settings != wanted:
+            self._wyoming.shut(SHUT_S)
+            self._wyoming = None
+        if plan.offer is None or wanted is None:
             return
-        if self._server is None:
+        if self._wyoming is None:
             from kws.serve.wyoming.server import Server
 
-            self._server = Server(wanted, offer)
-        self._server.offer = offer
+            self._wyoming = Server(wanted, plan.offer)
+        self._wyoming.offer = plan.offer
 
     def check(self) -> None:
         """Raise DiedError where a server died."""
-        failure = None if self._server is None else self._server.failure
+        self._web.check()
+        failure = None if self._wyoming is None else self._wyoming.failure
         if failure is not None:
             raise DiedError(f"wyoming: its thread died ({type(failure).__name__}: {failure})")
 
     def close(self, timeout: float) -> None:
         """End all connections."""
-        if self._server is not None:
-            self._server.shut(timeout)
-        self._server = None
+        self._web.close(0.0)
+        if self._wyoming is not None:
+            self._wyoming.shut(timeout)
 
 
-def offered(built: Built) -> Offer | None:
-    """Return what the config offers to others; None: nothing. Raises ConfigError."""
+def planned(built: Built) -> Plan:
+    """Return what a config lets others do. Raises ConfigError: it can't be so."""
+    return Plan(built, _offered(built), check(built.config.http))
+
+
+def _offered(built: Built) -> Offer | None:
     wanted = built.config.wyoming
     if wanted is None:
         return None

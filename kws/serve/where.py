@@ -141,9 +141,7 @@ def kind(struct: Any, path: Path) -> Any:
 
 
 def names(kind: Any) -> list[str]:
-    """Return the keys of such a table, which may be missing."""
-    if isinstance(kind, msgspec.inspect.UnionType):
-        return [name for each in kind.types for name in names(each)]
+    """Return the keys of such a table."""
     return [each.encode_name for each in getattr(kind, "fields", ())]
 
 
@@ -171,8 +169,6 @@ def _reached(data: Any, path: Path) -> int:
 
 
 def _inside(info: Any, step: str | int) -> Any:
-    if isinstance(info, msgspec.inspect.UnionType):  # a table, or none
-        info = next((each for each in info.types if names(each)), info)
     if isinstance(step, int):
         return getattr(info, "item_type", None)
     found = next((f.type for f in getattr(info, "fields", ()) if f.encode_name == step), None)

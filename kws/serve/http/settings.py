@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated
 
 from msgspec import Meta
@@ -10,6 +9,7 @@ from msgspec import Meta
 from kws.errors import ConfigError
 from kws.home import expanded
 from kws.origin import Strict
+from kws.serve.loopback import is_loopback
 
 SHORTEST_TOKEN = 16
 MEGABYTE = 1_000_000
@@ -64,11 +64,3 @@ def token(settings: Http) -> str:
             f"{settings.token_file}: a token has {SHORTEST_TOKEN} characters or more, and no blanks"
         )
     return found
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this computer reaches such an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

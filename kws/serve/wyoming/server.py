@@ -10,12 +10,12 @@ from contextlib import suppress
 from kws.errors import KwsError
 from kws.serve import logs
 from kws.serve.backoff import Backoff
-from kws.serve.config import Wyoming
-from kws.serve.doors import Door, door
 from kws.serve.streams import Ear, Streams
 from kws.serve.wyoming import connection, wire
 from kws.serve.wyoming.connection import Connection
+from kws.serve.wyoming.doors import Door, door
 from kws.serve.wyoming.offer import Offer
+from kws.serve.wyoming.settings import Wyoming
 
 SPARE = 32
 """Connections besides those that may have a stream: they ask what there is, and leave."""

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from urllib.parse import urlsplit
 
 from kws.errors import ConfigError
+from kws.serve.loopback import is_loopback
 from kws.serve.where import about
 
 ANY = "any"
@@ -43,7 +44,7 @@ def door(table: str, uri: str, allow: Iterable[str]) -> Door:
     with about(table, "allow"):
         names = list(allow)
         networks = tuple(_network(name) for name in names if name != ANY)
-    if not names and not _is_loopback(host):
+    if not names and not is_loopback(host):
         with about(table, "uri"):
             raise ConfigError(
                 f"{host} can be reached from other computers; say which ones may connect, as in "
@@ -71,10 +72,3 @@ def _network(name: str) -> IPv4Network | IPv6Network:
             f"{name!r} is no address; write it as 192.168.1.5, as a network, 192.168.1.0/24, "
             'or "any" for everybody'
         ) from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
