@@ -3,8 +3,8 @@
 Five folds of all recordings, by speaker where one is named, else by file (the wake words name
 none). The recipe is trained five times, each time without one fold, which then is heard: its
 wake words in a quiet room and by the recipe `standard`, and all its speech without the words. The
-scores of all folds are put together. Each training takes as long as the bundled model's, and is
-kept in --work. Writes benchmarks/folds.json. Needs KWS_DATA.
+scores of all folds are put together. Each training takes as long as the bundled model's, less with
+--epochs, and is kept in --work. Writes benchmarks/folds.json. Needs KWS_DATA.
 """
 
 from __future__ import annotations
@@ -48,11 +48,12 @@ SMOOTHING = 2
 Peaks = dict[str, NDArray[np.float64]]
 
 
-def trained(fold: int, work: Path, threads: int) -> Path:
+def trained(fold: int, work: Path, threads: int, epochs: int) -> Path:
     """Train without a fold, unless it is; return the checkpoint."""
     folder = work / str(fold)
     command = ["-m", "export.training", "--fold", str(fold), "--work", str(folder)]
-    subprocess.run([sys.executable, *command, "--threads", str(threads)], check=True)
+    command += ["--threads", str(threads), "--epochs", str(epochs)]
+    subprocess.run([sys.executable, *command], check=True)
     return folder / "finish" / "checkpoint.pt"
 
 
@@ -170,14 +171,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path(".folds"))
     parser.add_argument("--threads", type=int, default=2)
+    recipe = tomli.loads((HERE / "bundled.toml").read_text(encoding="utf-8"))
+    epochs = recipe["training"]["epochs"]
+    parser.add_argument("--epochs", type=int, default=epochs, help="of each training's first phase")
     parser.add_argument("--out", type=Path, default=RESULT)
     args = parser.parse_args()
     found = []
     for fold in range(FOLDS):
-        found.append(heard(fold, opened(trained(fold, args.work, args.threads))))
+        found.append(heard(fold, opened(trained(fold, args.work, args.threads, args.epochs))))
         print(f"fold {fold}: {found[-1]['hours']:.2f} h", file=sys.stderr)
-    epochs = tomli.loads((HERE / "bundled.toml").read_text(encoding="utf-8"))["training"]["epochs"]
-    result = {"command": "python -m benchmarks.folds", "epochs": epochs, **together(found)}
+    command = f"python -m benchmarks.folds --epochs {args.epochs}"
+    result = {"command": command, "epochs": args.epochs, "of": epochs, **together(found)}
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 

@@ -33,12 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--without", metavar="A,B", default="", help="words to leave out")
     parser.add_argument("--fold", type=int, metavar="K", help=f"of {FOLDS}: speakers to leave out")
+    parser.add_argument("--epochs", type=int, help="of the first phase, other than the recipe's")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     try:
         recipe = tomli.loads(args.recipe.read_text(encoding="utf-8"))
         leaving = Leaving(tuple(sorted(filter(None, args.without.split(",")))), args.fold)
         recipe |= leaving.as_recipe()
+        recipe["training"]["epochs"] = args.epochs or recipe["training"]["epochs"]
         args.work.mkdir(parents=True, exist_ok=True)
         taught = lessons.bundled(args.work, recipe, leaving)
         trainer = Trainer(recipe, args.work, taught)
