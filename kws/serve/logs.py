@@ -39,8 +39,9 @@ def begin(settings: Log, environ: Mapping[str, str] = os.environ) -> None:
 
 
 def say(level: str, text: str) -> None:
-    """Write one line."""
-    LOG.log(getattr(logging, level.upper()), "%s", " ".join(text.split()))
+    """Write one line, without what a terminal would take for an order."""
+    plain = "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
+    LOG.log(getattr(logging, level.upper()), "%s", plain)
 
 
 def tell(fact: Fact) -> None:

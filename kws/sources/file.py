@@ -116,7 +116,8 @@ def _open(path: Path) -> Any:
     try:
         if not path.stat().st_size:
             raise AudioError(f"{path}: empty (0 bytes)")
-        promised, there = promised_bytes(path)
+        with open(path, "rb") as begun:
+            promised, there = promised_bytes(begun)
         if there < promised:
             raise AudioError(
                 f"{path}: cut off: its header promises {promised} bytes of audio, {there} are there"

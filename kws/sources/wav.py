@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO
 
 from kws.errors import AudioError
 
@@ -70,20 +70,19 @@ def _layout(body: bytes, name: str) -> Layout:
     return Layout(rate, channels, bits // 8, floating=form == FLOAT)
 
 
-def promised_bytes(path: Path) -> tuple[int, int]:
+def promised_bytes(file: BinaryIO) -> tuple[int, int]:
     """Return the bytes of audio that a WAV file's header promises, and how many are there.
 
     libsndfile reads a file that was cut off without a word. Of any other file, and of one whose
     writer could not know, return (0, 0).
     """
-    with open(path, "rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return 0, 0
-        while len(head := file.read(8)) == 8:
-            kind, size = struct.unpack("<4sI", head)
-            if kind == b"data":
-                there = path.stat().st_size - file.tell()
-                return (size, there) if size < UNKNOWN else (0, 0)
-            file.seek(size + size % 2, 1)
+    head = file.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        return 0, 0
+    while len(head := file.read(8)) == 8:
+        kind, size = struct.unpack("<4sI", head)
+        if kind == b"data":
+            begun = file.tell()
+            return (size, file.seek(0, 2) - begun) if size < UNKNOWN else (0, 0)
+        file.seek(size + size % 2, 1)
     return 0, 0

@@ -113,7 +113,7 @@ def _parts(body: bytes, query: dict[str, str]) -> tuple[bytes, Parameters]:
         clip = base64.b64decode(
             asked.inputs.partition(";base64,")[2] or asked.inputs, validate=True
         )
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise HTTPException(422, f"the request makes no sense: {error}") from None
     except (binascii.Error, ValueError):
         raise HTTPException(422, "inputs: is no base64") from None

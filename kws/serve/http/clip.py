@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 
 from kws.errors import AudioError
 from kws.flow import Block, Samples
 from kws.resample import Resampler
+from kws.sources.wav import promised_bytes
 
 BLOCK = 1 << 16
 CHANNELS = 16
 RATES = range(1_000, 384_001)
+LOUDEST = 2.0**31
+"""What integers come to that were stored as floats; the square of more is endless."""
+ENDLESS = 1 << 62
+"""So many samples, or more, are promised by a writer that could not know."""
 
 
 def decode(body: bytes, rate: int, most_s: float) -> Samples:
@@ -26,6 +32,12 @@ def decode(body: bytes, rate: int, most_s: float) -> Samples:
     wave = body[:4] == b"RIFF" and body[8:12] == b"WAVE"
     if not wave and body[:4] not in {b"fLaC", b"OggS"}:
         raise AudioError("the body is neither WAV nor FLAC nor Ogg")
+    promised, there = promised_bytes(io.BytesIO(body))
+    if there < promised:
+        raise AudioError(f"cut off: its header promises {promised} bytes of audio, {there} came")
+    if there and not promised:  # its writer could not know; libsndfile would read nothing
+        at = len(body) - there
+        body = body[: at - 4] + there.to_bytes(4, "little") + body[at:]
     try:
         with soundfile.SoundFile(io.BytesIO(body)) as file:
             if file.samplerate not in RATES or file.channels > CHANNELS:
@@ -35,13 +47,17 @@ def decode(body: bytes, rate: int, most_s: float) -> Samples:
         raise AudioError(f"not audio that can be read ({error.error_string})") from None
 
 
-def _read(file: object, rate: int, most_s: float) -> Samples:
+def _read(file: Any, rate: int, most_s: float) -> Samples:
     resampler, at, parts = Resampler(rate), 0, []
-    while len(samples := file.read(BLOCK, dtype="float32", always_2d=True)):  # type: ignore[attr-defined]
-        block = Block(samples, at, file.samplerate)  # type: ignore[attr-defined]
+    while len(samples := file.read(BLOCK, dtype="float32", always_2d=True)):
+        block = Block(samples, at, file.samplerate)
         if block.end / block.rate > most_s:
             raise AudioError(f"the clip is longer than {most_s:g} s")
+        if (peak := np.abs(samples).max()) > LOUDEST:
+            raise AudioError(f"a sample of {peak:.3g}: louder than anything can be")
         parts += resampler.process(block)
         at = block.end
+    if at < file.frames < ENDLESS:
+        raise AudioError(f"cut off: {at} samples of the {file.frames} that its header promises")
     parts += resampler.flush()
     return np.concatenate([part.samples for part in parts]) if parts else np.zeros(0, np.float32)

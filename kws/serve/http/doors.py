@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import ipaddress
-from urllib.parse import urlsplit
+import re
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from kws.serve.http.settings import Http
 
 FORBIDDEN = 1008
 """What a WebSocket is closed with that was not let in."""
+HOST = re.compile(r"(?:\[([\da-f:.]+)\]|([^\s\[\]@:/?#]+))(?::\d*)?", re.IGNORECASE)
+"""A name or an address, an IPv6 address in brackets; and perhaps a port."""
 
 
 class Doors:
@@ -34,37 +35,32 @@ class Doors:
         """Take a request in, or answer why not."""
         headers = Headers(scope=scope)
         try:
-            self._check(headers)
+            self._check(scope, headers)
         except HTTPException as error:
             await _refuse(error, scope, receive, send)
-            return
+        else:
+            await self._app(scope, receive, send)
 
-        async def patiently(message: Message) -> None:
-            await asyncio.wait_for(send(message), self._settings.timeout_s)
-
-        try:
-            await self._app(scope, receive, patiently)
-        except (asyncio.TimeoutError, TimeoutError):  # it does not take what it asked for
-            return
-
-    def _check(self, headers: Headers) -> None:
-        hosts = headers.getlist("host")
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        hosts, origins = headers.getlist("host"), headers.getlist("origin")
+        if "transfer-encoding" in headers and "content-length" in headers:
+            raise HTTPException(400, "how long is the body?", {"Connection": "close"})
         if len(hosts) != 1 or not self._is_own(hosts[0]):
             raise HTTPException(421, "this is not the host that was asked for; see hosts")
-        for origin in headers.getlist("origin"):
-            same = origin.lower() in {
-                f"{scheme}://{hosts[0].lower()}" for scheme in ("http", "https")
-            }
-            if not same and origin not in self._settings.origins:
-                raise HTTPException(403, "this web page may not ask; see origins")
-        if self._token and not self._knows(headers.getlist("authorization")):
+        own = {f"{scheme}://{hosts[0].lower()}" for scheme in ("http", "https")}
+        foreign = any(each.lower() not in own for each in origins)
+        if any(each.lower() not in own and each not in self._settings.origins for each in origins):
+            raise HTTPException(403, "this web page may not ask; see origins")
+        if not origins and _embedded(headers):
+            raise HTTPException(403, "web pages of others may not ask")
+        first = foreign and scope.get("method") == "OPTIONS"  # a browser asks whether it may
+        if self._token and not first and not self._knows(headers.getlist("authorization")):
             raise HTTPException(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
 
     def _is_own(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
+        if (found := HOST.fullmatch(host)) is None:
             return False
+        name = (found[1] or found[2]).lower()
         if name in self._names:
             return True
         try:
@@ -77,6 +73,12 @@ class Doors:
         scheme, _, word = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         right = hmac.compare_digest(word.strip().encode(), self._token.encode())
         return right and scheme.lower() == "bearer"
+
+
+def _embedded(headers: Headers) -> bool:
+    """Whether a page of another site has this as a picture or the like: no link was followed."""
+    foreign = headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+    return foreign and headers.get("sec-fetch-mode") != "navigate"
 
 
 async def _refuse(error: HTTPException, scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,20 +13,27 @@ import uvicorn
 from kws.serve import logs
 from kws.serve.http.app import app
 from kws.serve.http.house import House
-from kws.serve.http.patience import Patient
+from kws.serve.http.patience import Patient, PatientSocket
 from kws.serve.http.settings import Http
+from kws.serve.seldom import Seldom
 
 GRACE_S = 1
-MORE = 8
-"""So many connections beyond the limit are told that there are too many."""
+BACKLOG = 64
+"""So many connections are accepted at once: each is a file, of which others need some, too."""
 
 
 class _Told(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self._seldom = Seldom()
+
     def emit(self, record: logging.LogRecord) -> None:
         _, error, _ = record.exc_info or (None, None, None)
-        why = f" ({type(error).__name__}: {error})" if error is not None else ""
-        level = "error" if error is not None else "debug"  # others' mistakes fill no log
-        logs.say(level, f"http: {record.getMessage()}{why}")
+        if error is None:  # others' mistakes fill no log
+            logs.say("debug", f"http: {record.getMessage()}")
+        else:
+            text = record.getMessage().partition("\n")[0]
+            self._seldom.say("error", f"{record.name}: {text} ({type(error).__name__}: {error})")
 
 
 class Server:
@@ -34,20 +41,24 @@ class Server:
 
     def __init__(self, house: House, settings: Http, token: str, listening: socket.socket) -> None:
         self.failure: BaseException | None = None
-        log = logging.getLogger("uvicorn")
-        log.handlers[:], log.propagate = [_Told()], False
-        log.setLevel(logging.WARNING)
-        patient = partial(Patient, timeout_s=settings.timeout_s, most=settings.connections + MORE)
+        told = _Told()
+        for name in "uvicorn", "asyncio":
+            log = logging.getLogger(name)
+            log.handlers[:], log.propagate = [told], False
+            log.setLevel(logging.WARNING)
+        wait_s = settings.timeout_s
+        patient = partial(Patient, timeout_s=wait_s, most=settings.connections)
         self._socket = listening
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app(house, settings, token),
                 http=patient,  # type: ignore[arg-type]
-                ws="wsproto",
+                ws=partial(PatientSocket, timeout_s=wait_s),  # type: ignore[arg-type]
                 loop="asyncio",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                backlog=BACKLOG,
                 proxy_headers=False,
                 server_header=False,
                 ws_max_size=1 << 20,

@@ -52,7 +52,7 @@ class State:
         body = await whole(request, SHORT, self._house.settings.timeout_s)
         try:
             told = msgspec.json.decode(body, type=Speaker)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise HTTPException(422, f"the request makes no sense: {error}") from None
         self._house.playback(told.on)
         return JSONResponse({"on": told.on})

@@ -33,6 +33,9 @@ class House(Protocol):
     def close(self, ear: Ear) -> None:
         """End it."""
 
+    def complain(self, text: str) -> None:
+        """Log what a client did wrong."""
+
 
 class Connection:
     """Answers one client.
@@ -60,7 +63,7 @@ class Connection:
                 self.since = time.monotonic()
                 await self._answer(event)
         except KwsError as error:
-            logs.say("warning", f"{self._name}: {error}")
+            self._house.complain(f"{self._name}: {error}")
             await self._tell(Error(str(error), type(error).__name__).event())
         finally:
             self._end()
@@ -92,7 +95,7 @@ class Connection:
             self._names = self._house.offer.asked(names)
         except ConfigError as error:
             self._names = ()
-            logs.say("warning", f"{self._name}: {error}")
+            self._house.complain(f"{self._name}: {error}")
             await self._tell(Error(str(error), "unknown-wake-word").event())
         if self._ear is not None:
             self._ear.arm(self._names)

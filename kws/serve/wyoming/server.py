@@ -10,6 +10,7 @@ from contextlib import suppress
 from kws.errors import KwsError
 from kws.serve import logs
 from kws.serve.backoff import Backoff
+from kws.serve.seldom import Seldom
 from kws.serve.streams import Ear, Streams
 from kws.serve.wyoming import connection, wire
 from kws.serve.wyoming.connection import Connection
@@ -20,6 +21,8 @@ from kws.serve.wyoming.settings import Wyoming
 SPARE = 32
 """Connections besides those that may have a stream: they ask what there is, and leave."""
 SWEEP_S = 5.0
+LAST_S = 5.0
+"""So long a client may take for the last that it is told."""
 STREAMS_STOP_S = 0.2
 STRANGERS = 64
 """So many that may not come in are told of, each once."""
@@ -44,6 +47,7 @@ class Server:
         self._ears: set[Ear] = set()
         self._connections: set[Connection] = set()
         self._strangers: set[str] = set()
+        self._complaints = Seldom()
         self._ended = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._streams = Streams(self._loop)
@@ -69,6 +73,10 @@ class Server:
     def close(self, ear: Ear) -> None:
         """End a stream."""
         self._ears.discard(ear)
+
+    def complain(self, text: str) -> None:
+        """Log what a client did wrong, unless many do."""
+        self._complaints.say("warning", text)
 
     # -- on its own thread ------------------------------------------------------------------
 
@@ -140,10 +148,15 @@ class Server:
         except (OSError, EOFError):  # it went away in the midst of something
             pass
         except Exception as error:  # noqa: BLE001 - a client's trouble is not the daemon's
-            logs.say("error", f"{name}: {type(error).__name__}: {error}")
+            self._complaints.say("error", f"{name}: {type(error).__name__}: {error}")
         finally:
-            self._connections.discard(client)
             writer.close()
+            try:  # it counts until it has taken what it was told
+                with suppress(OSError, asyncio.TimeoutError, TimeoutError):
+                    await asyncio.wait_for(writer.wait_closed(), LAST_S)
+            finally:
+                writer.transport.abort()
+                self._connections.discard(client)
 
     def _refused(self, address: str, why: str) -> None:
         if address not in self._strangers and len(self._strangers) < STRANGERS:
