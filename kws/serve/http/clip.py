@@ -42,6 +42,7 @@ def decode(body: bytes, rate: int, most_s: float) -> Samples:
         with soundfile.SoundFile(io.BytesIO(body)) as file:
             if file.samplerate not in RATES or file.channels > CHANNELS:
                 raise AudioError(f"{file.samplerate} Hz, {file.channels} channels: can't be heard")
+            file.seekable = lambda: False  # or it looks for an end, which a stream may lack
             return _read(file, rate, most_s)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"not audio that can be read ({error.error_string})") from None
