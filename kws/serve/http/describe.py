@@ -23,6 +23,7 @@ ERROR = {
     "required": ["error"],
     "properties": {"error": {"type": "string"}},
 }
+TOP_K = {"type": "integer", "minimum": 1, "default": 5}
 ASKED = {
     "type": "object",
     "required": ["inputs"],
@@ -31,8 +32,8 @@ ASKED = {
         "parameters": {
             "type": "object",
             "properties": {
-                "top_k": {"type": "integer", "minimum": 1, "default": 5},
-                "function_to_apply": {"enum": ["sigmoid", "softmax"]},
+                "top_k": TOP_K,
+                "function_to_apply": {"enum": ["sigmoid", "softmax", "none"]},
             },
         },
     },
@@ -41,6 +42,7 @@ SPEAKER = {
     "type": "object",
     "required": ["on"],
     "properties": {"on": {"type": "boolean"}},
+    "additionalProperties": False,
 }
 BINARY = {"type": "string", "format": "binary"}
 
@@ -50,19 +52,18 @@ def _route(
     answer: dict[str, Any],
     *,
     body: dict[str, Any] | None = None,
-    query: dict[str, str] | None = None,
+    query: dict[str, dict[str, Any]] | None = None,
     other: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     responses: dict[str, Any] = {"200": {"description": "The answer", "content": answer}}
-    for code, text in (other or {}).items():
+    for code, text in {"503": "Too many ask at once", **(other or {})}.items():
         responses[code] = {"description": text}
     responses["4XX"] = {"description": "Why not", "content": _json(ERROR)}
     route: dict[str, Any] = {"summary": summary, "responses": responses}
     if query:
-        named = [
-            {"name": name, "in": "query", "schema": {"type": kind}} for name, kind in query.items()
+        route["parameters"] = [
+            {"name": name, "in": "query", "schema": schema} for name, schema in query.items()
         ]
-        route["parameters"] = named
     if body:
         route["requestBody"] = {"required": True, "content": body}
     return route
@@ -78,8 +79,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "Which word a recording (WAV, FLAC, Ogg) is, as the Hugging Face inference API says it",
             _json(LABELS),
             body={"application/octet-stream": {"schema": BINARY}, **_json(ASKED)},
-            query={"top_k": "integer", "model": "string"},
-            other={"503": "Too many ask at once"},
+            query={"top_k": TOP_K, "model": {"type": "string"}},
         )
     },
     "/v1/events": {
