@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 from models import RATE, noise, tone
@@ -17,7 +18,7 @@ from wyoming.event import Event
 from wyoming.ping import Ping
 
 from kws.errors import ConfigError
-from kws.serve import logs
+from kws.serve import logs, seldom
 from kws.serve.build import build
 from kws.serve.config import Config
 from kws.serve.config import Model as Wanted
@@ -232,6 +233,36 @@ def test_who_takes_nothing_is_let_go(model, monkeypatch):
         with pytest.raises(ConnectionError):
             client.sendall(line(type="describe") * 1_000_000)
         assert still_hears(served)
+
+
+def test_who_does_not_take_the_last_word_is_let_go(model, monkeypatch):
+    """It counts until then; what it has not taken is dropped."""
+    monkeypatch.setattr(server, "LAST_S", 0.5)
+    with serving(model) as served, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        client.settimeout(PATIENCE_S)
+        client.connect(served.address)
+        until(lambda: served._connections)
+        [there] = served._connections
+        made = there._writer.transport.get_extra_info("socket")
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        client.sendall(line(type="describe") * 40 + b"nonsense\n")
+        until(there._writer.transport.is_closing)
+        assert served._connections
+        until(lambda: not served._connections)
+        told = b""
+        with suppress(ConnectionError):
+            while more := client.recv(65_536):
+                told += more
+    assert told.count(b'"type": "info"') < 40
+
+
+def test_nonsense_does_not_fill_the_log(served, lines):
+    for _ in range(30):
+        raw(served, b"nonsense\n")
+
+    assert 0 < len(lines) <= seldom.LINES
+    assert still_hears(served)
 
 
 def test_what_goes_wrong_while_hearing_is_that_clients_alone(served, lines, monkeypatch):
