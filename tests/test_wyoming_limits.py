@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import re
 import socket
 import threading
 import time
 from contextlib import suppress
+from ipaddress import ip_address
 
 import pytest
 from models import RATE, noise, tone
@@ -16,6 +18,7 @@ from wyoming.audio import AudioChunk
 from wyoming.error import Error
 from wyoming.event import Event
 from wyoming.ping import Ping
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from kws.errors import ConfigError
 from kws.serve import logs, seldom
@@ -27,7 +30,7 @@ from kws.serve.ears import DiedError
 from kws.serve.http.house import House
 from kws.serve.network import Network, planned
 from kws.serve.notify import Notify
-from kws.serve.wyoming import connection, server, wire
+from kws.serve.wyoming import announce, connection, server, wire
 from kws.serve.wyoming.doors import door
 from kws.serve.wyoming.settings import Wyoming
 from kws.spotter import Spotter
@@ -482,3 +485,73 @@ def test_an_address_that_is_taken_is_tried_again(network, model, lines):
     until(lambda: network._wyoming.address)
 
     assert still_hears(network._wyoming)
+
+
+# -- so that it is found -------------------------------------------------------------------------
+
+
+def test_it_is_found_by_multicast_until_it_ends(model, lines):
+    """On this computer's own interface only: no test speaks to the network around it."""
+
+    async def found(made):
+        async with AsyncZeroconf(interfaces=["127.0.0.1"]) as known:
+            seen = asyncio.Queue()
+
+            def changed(zeroconf, service_type, name, state_change):
+                seen.put_nowait((name, state_change.name))
+
+            browser = AsyncServiceBrowser(known.zeroconf, [announce.TYPE], handlers=[changed])
+            name, added = await asyncio.wait_for(seen.get(), PATIENCE_S)
+            until(lambda: ("info", f"wyoming: announced by zeroconf as {name}") in lines)
+            service = AsyncServiceInfo(announce.TYPE, name)
+            await service.async_request(known.zeroconf, 3_000)
+            await asyncio.to_thread(made.shut, PATIENCE_S)
+            _, removed = await asyncio.wait_for(seen.get(), PATIENCE_S)
+            await browser.async_cancel()
+            return name, added, removed, service
+
+    config = Config(model=[Wanted(str(model))], wyoming=Wyoming())
+    settings = Wyoming(uri="tcp://127.0.0.1:0", zeroconf=True)
+    made = server.Server(settings, planned(build(config)).offer)
+    try:
+        until(lambda: made.address)
+        name, added, removed, service = asyncio.run(found(made))
+    finally:
+        made.shut(PATIENCE_S)
+    assert (added, removed) == ("Added", "Removed")
+    assert re.fullmatch(r"kws .+\._wyoming\._tcp\.local\.", name)
+    assert (service.parsed_addresses(), service.port) == (["127.0.0.1"], made.address[1])
+    assert made.failure is None
+
+
+def test_what_nobody_reaches_is_not_announced(model, monkeypatch):
+    wanted = Wyoming(zeroconf=True)
+    config = Config(model=[Wanted(str(model))], wyoming=wanted)
+    with pytest.raises(ConfigError, match=r"nobody else reaches 127\.0\.0\.1"):
+        planned(build(config))
+    monkeypatch.setattr(announce, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'kws\[zeroconf\]'"):
+        planned(build(config))
+    planned(build(Config(model=[Wanted(str(model))], wyoming=Wyoming())))
+
+
+def test_a_network_without_multicast_is_told_and_borne(model, lines, monkeypatch):
+    def fails(**options):
+        raise OSError("no network")
+
+    monkeypatch.setattr("zeroconf.asyncio.AsyncZeroconf", fails)
+    config = Config(model=[Wanted(str(model))], wyoming=Wyoming())
+    settings = Wyoming(uri="tcp://127.0.0.1:0", zeroconf=True)
+    made = server.Server(settings, planned(build(config)).offer)
+    try:
+        until(lambda: ("warning", "wyoming: can't be announced by zeroconf: no network") in lines)
+        assert still_hears(made)
+    finally:
+        made.shut(PATIENCE_S)
+    assert made.failure is None
+
+
+def test_others_are_told_addresses_that_they_reach():
+    found = [ip_address(each) for each in announce._addresses()]
+
+    assert not any(each.is_loopback or each.is_link_local for each in found)

@@ -11,6 +11,7 @@ from kws.serve.ears import DiedError
 from kws.serve.http.house import House
 from kws.serve.http.web import Web, check
 from kws.serve.where import about
+from kws.serve.wyoming.announce import check as check_announcing
 from kws.serve.wyoming.doors import door
 
 if TYPE_CHECKING:
@@ -81,7 +82,10 @@ def _offered(built: Built) -> Offer | None:
     wanted = built.config.wyoming
     if wanted is None:
         return None
-    door("wyoming", wanted.uri, wanted.allow)
+    host = door("wyoming", wanted.uri, wanted.allow).host
+    if wanted.zeroconf:
+        with about("wyoming", "zeroconf"):
+            check_announcing(host)
     try:
         from kws.serve.wyoming.offer import offer
     except ImportError:

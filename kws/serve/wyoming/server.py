@@ -13,6 +13,7 @@ from kws.serve.backoff import Backoff
 from kws.serve.seldom import Seldom
 from kws.serve.streams import Ear, Streams
 from kws.serve.wyoming import connection, wire
+from kws.serve.wyoming.announce import announce
 from kws.serve.wyoming.connection import Connection
 from kws.serve.wyoming.doors import Door, door
 from kws.serve.wyoming.offer import Offer
@@ -92,12 +93,19 @@ class Server:
 
     async def _serve(self) -> None:
         server = await self._listening()
+        if self.settings.zeroconf and self.address is not None:
+            announcing = self._loop.create_task(announce(self._door.host, self.address[1]))
+        else:
+            announcing = None
         try:
             while not await self._ended_within(SWEEP_S):
                 self._sweep()
         finally:
             if server is not None:
                 server.close()
+            if announcing is not None:
+                announcing.cancel()
+                await asyncio.gather(announcing, return_exceptions=True)
             for each in self._connections:
                 each.abort()
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
