@@ -167,6 +167,14 @@ def test_a_target_that_is_no_path_leads_nowhere(home, target):
     assert list(json.loads(body)) == ["error"]
 
 
+def test_who_asks_for_the_head_of_a_stream_gets_that_alone(home):
+    status, headers, text = home.ask("HEAD", "/v1/events")
+
+    assert (status, text) == (200, "")
+    assert headers["content-type"].startswith("text/event-stream")
+    assert not home.daemon._house.feed.followers
+
+
 # -- who takes his time -----------------------------------------------------------------------
 
 

@@ -33,6 +33,8 @@ class Events:
         if self._full:
             raise HTTPException(503, "too many follow already", {"Retry-After": "10"})
         still = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        if request.method == "HEAD":
+            return Response(None, 200, still, "text/event-stream")
         return StreamingResponse(self._lines(), 200, still, "text/event-stream")
 
     async def _lines(self) -> AsyncIterator[str]:
