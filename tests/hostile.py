@@ -16,6 +16,7 @@ HOST = b"Host: localhost\r\n"
 GET = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
 STREAM = b"GET /v1/events HTTP/1.1\r\n" + HOST + b"\r\n"
 POST = b"POST /v1/classify HTTP/1.1\r\n" + HOST
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 UPGRADE = (
     b"GET /v1/%s HTTP/1.1\r\n"
     + HOST
@@ -62,7 +63,7 @@ class Mob:
     def loose(self):
         """Let them begin."""
         acts = [self.noise, self.strangers, self.spoilt, self.crowd, self.greedy, self.cut_off]
-        acts += [self.crumbs, self.deaf, self.sockets, self.drip]
+        acts += [self.heavy, self.crumbs, self.deaf, self.sockets, self.drip]
         threads = [
             threading.Thread(target=self._run, args=(act, number), name=act.__name__)
             for number, act in enumerate(acts)
@@ -116,6 +117,8 @@ class Mob:
             (self.http, DESCRIBE * 3),
             (self.wyoming, GET),
             (self.wyoming, UPGRADE % b"listen"),
+            (self.http, UPGRADE.replace(b"localhost", b"\xff") % b"listen"),
+            (self.http, b"POST /healthz HTTP/1.1\r\n" + HOST + CHUNKED + b"zzz\r\n\r\n"),
         ):
             with suppress(OSError), self._to(port, sent) as opened:
                 opened.recv(100)
@@ -126,7 +129,7 @@ class Mob:
         right += [(self.http, UPGRADE % b"listen"), (self.wyoming, DESCRIBE), (self.wyoming, CHUNK)]
         for port, sent in right:
             bad = bytearray(sent)
-            for at in rng.integers(0, len(bad), 4):
+            for at in rng.integers(0, len(bad), rng.integers(1, 4)):
                 bad[at] = rng.integers(0, 256)
             with suppress(OSError), self._to(port, bytes(bad), 0.05) as opened:
                 opened.recv(100)
@@ -157,11 +160,20 @@ class Mob:
             with suppress(OSError), self._to(port, sent) as opened:
                 opened.recv(100)
 
+    def heavy(self, rng):
+        """Many bodies at once, each nearly as long as it may be, and none complete."""
+        body = POST + b"Content-Length: 9999999\r\n\r\n" + bytes(9_000_000)
+        with ExitStack() as stack:
+            for _ in range(24):
+                with suppress(OSError):
+                    stack.enter_context(self._to(self.http, wait_s=1.0)).sendall(body)
+            self._ended.wait(3.0)
+
     def cut_off(self, rng):
         """Those who leave in the midst of it, or close one half."""
         for port, sent in (
             (self.http, POST + b"Content-Length: 100\r\n\r\nRIFF"),
-            (self.http, POST + b"Transfer-Encoding: chunked\r\n\r\nff\r\nabc"),
+            (self.http, POST + CHUNKED + b"ff\r\nabc"),
             (self.http, GET[:-5]),
             (self.wyoming, CHUNK[: -rng.integers(1, len(CHUNK))]),
         ):
@@ -175,7 +187,7 @@ class Mob:
         """A body in the smallest pieces that there are, an event of each sample."""
         sample = event(AudioChunk(16_000, 2, 1, b"\0\0"))
         for port, sent in (
-            (self.http, POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 20_000),
+            (self.http, POST + CHUNKED + b"1\r\na\r\n" * 20_000),
             (self.wyoming, sample * 2_000),
         ):
             with suppress(OSError), self._to(port, sent) as opened:

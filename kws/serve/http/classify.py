@@ -82,16 +82,19 @@ async def whole(request: Request, most: int, timeout_s: float) -> bytes:
 
     async def read() -> bytes:
         body, length = bytearray(), 0
-        async for part in request.stream():
-            length += len(part)
-            if length <= most:
-                body += part
-            elif length > PATIENCE * most:
-                break
-        if length > most:
-            last = {"Connection": "close"}
-            raise HTTPException(413, f"the body is longer than {most} bytes", last)
-        return bytes(body)
+        try:
+            async for part in request.stream():
+                length += len(part)
+                if length <= most:
+                    body += part
+                elif length > PATIENCE * most:
+                    break
+            if length > most:
+                last = {"Connection": "close"}
+                raise HTTPException(413, f"the body is longer than {most} bytes", last)
+            return bytes(body)
+        finally:
+            body.clear()  # an error may keep it for long
 
     try:
         return await asyncio.wait_for(read(), timeout_s)
