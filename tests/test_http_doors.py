@@ -15,12 +15,16 @@ from contextlib import ExitStack, suppress
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from models import RATE
 from telling import PATIENCE_S, until
 from test_http import TOKEN, accepted, home, living, recording, upgrade
 
+from kws.errors import AudioError
 from kws.serve import logs, seldom
 from kws.serve.http import listen
+from kws.serve.http.clip import decode
 
 __all__ = ["home"]
 
@@ -483,6 +487,22 @@ def test_what_was_cut_off_is_told_and_not_scored(home, body, why):
 
     assert status == 422
     assert re.search(why, answer["error"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    whole=st.sampled_from([WAVE, FLAC, recording("OGG")]),
+    changes=st.lists(st.tuples(st.integers(0, 4_000), st.binary(min_size=1, max_size=4))),
+    end=st.integers(0, 40_000),
+)
+def test_any_bytes_are_a_recording_or_told_to_be_none(whole, changes, end):
+    body = bytearray(whole[:end])
+    for at, change in changes:
+        body[at : at + len(change)] = change
+    with suppress(AudioError):
+        samples = decode(bytes(body), RATE, 2.0)
+        assert len(samples) <= 2 * RATE + 1
+        assert np.isfinite(samples).all()
 
 
 def test_hours_in_a_few_bytes_are_not_unpacked(home):

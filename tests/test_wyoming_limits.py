@@ -10,6 +10,8 @@ from contextlib import suppress
 from ipaddress import ip_address
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from models import RATE, noise, tone
 from serving import Clock, Fake
 from telling import PATIENCE_S, until
@@ -71,6 +73,14 @@ def line(**header):
     return json.dumps(header).encode() + b"\n"
 
 
+def written(event):
+    """Return an event as bytes."""
+    data = json.dumps(event.data).encode()
+    payload = event.payload or b""
+    head = line(type=event.type, data_length=len(data), payload_length=len(payload))
+    return head + data + payload
+
+
 MADE_UP = {
     "no JSON": b"hello\n",
     "no UTF-8": b"\xff\xfe\n",
@@ -107,6 +117,36 @@ def test_what_makes_no_sense_closes_with_an_error(served, lines, what):
     assert json.loads(data)["text"]
     assert [level for level, _ in lines] == ["warning"]
     assert still_hears(served)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    sent=st.lists(
+        st.one_of(
+            st.binary(max_size=300),
+            st.sampled_from([*MADE_UP.values(), AudioChunk(RATE, 2, 1, bytes(64)).event()]),
+        ),
+        max_size=4,
+    ),
+    at=st.integers(0, 200),
+    change=st.binary(max_size=3),
+)
+def test_any_bytes_are_events_or_told_to_be_none(sent, at, change):
+    """Nothing but what a connection expects is raised, and no event is made of less than all."""
+    parts = [each if isinstance(each, bytes) else written(each) for each in sent]
+    data = bytearray(b"".join(parts))
+    data[at : at + len(change)] = change
+
+    async def events():
+        reader = asyncio.StreamReader(limit=wire.HEADER)
+        reader.feed_data(bytes(data))
+        reader.feed_eof()
+        with suppress(wire.WireError, EOFError):
+            while (event := await wire.read(reader)) is not None:
+                assert isinstance(event.type, str)
+                assert isinstance(event.data, dict)
+
+    asyncio.run(events())
 
 
 def test_data_may_stand_in_the_line_too(served):
