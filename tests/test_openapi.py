@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from test_http import home
+from test_http import home, recording
 
 __all__ = ["home"]
 
@@ -49,6 +49,16 @@ def test_it_is_as_the_description_says(home, tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     ways = sum(len(ways) for path, ways in description["paths"].items() if path not in endless)
     assert f"{ways} passed" in result.stdout
+
+
+def test_numbers_are_as_small_as_described(home):
+    _, _, description = home.ask("GET", "/openapi.json")
+    asked = description["paths"]["/v1/classify"]["post"]["parameters"]
+    [least] = [each["schema"]["minimum"] for each in asked if each["name"] == "top_k"]
+    clip = recording("WAV")
+
+    assert len(home.ask("POST", f"/v1/classify?top_k={least}", clip)[2]) == least
+    assert home.ask("POST", f"/v1/classify?top_k={least - 1}", clip)[0] == 422
 
 
 def test_every_route_is_described(home):
