@@ -10,12 +10,9 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocketClose
 
 from kws.serve.http.settings import Http
 
-FORBIDDEN = 1008
-"""What a WebSocket is closed with that was not let in."""
 HOST = re.compile(r"(?:\[([\da-f:.]+)\]|([^\s\[\]@:/?#]+))(?::\d*)?", re.IGNORECASE)
 """A name or an address, an IPv6 address in brackets; and perhaps a port."""
 
@@ -37,7 +34,8 @@ class Doors:
         try:
             self._check(scope, headers)
         except HTTPException as error:
-            await _refuse(error, scope, receive, send)
+            answer = JSONResponse({"error": error.detail}, error.status_code, error.headers)
+            await answer(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -79,11 +77,3 @@ def _embedded(headers: Headers) -> bool:
     """Whether a page of another site has this as a picture or the like: no link was followed."""
     foreign = headers.get("sec-fetch-site") in {"cross-site", "same-site"}
     return foreign and headers.get("sec-fetch-mode") != "navigate"
-
-
-async def _refuse(error: HTTPException, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await WebSocketClose(FORBIDDEN, error.detail)(scope, receive, send)
-    else:
-        answer = JSONResponse({"error": error.detail}, error.status_code, error.headers)
-        await answer(scope, receive, send)

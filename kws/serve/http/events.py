@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from kws.serve.http.house import House
@@ -31,7 +30,7 @@ class Events:
     async def sse(self, request: Request) -> Response:
         """Answer with server-sent events."""
         if self._full:
-            raise HTTPException(503, "too many follow already", {"Retry-After": "10"})
+            return _full()
         still = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         if request.method == "HEAD":
             return Response(None, 200, still, "text/event-stream")
@@ -45,7 +44,7 @@ class Events:
     async def websocket(self, socket: WebSocket) -> None:
         """Send each fact as a message, until either side has had enough."""
         if self._full:
-            await socket.close(TRY_AGAIN, "too many follow already")
+            await socket.send_denial_response(_full())
             return
         await socket.accept()
         sending = asyncio.create_task(self._send(socket))
@@ -63,6 +62,10 @@ class Events:
                 if fact:  # pings are the protocol's own sign of life
                     await socket.send_text(fact)
         await socket.close()
+
+
+def _full() -> Response:
+    return JSONResponse({"error": "too many follow already"}, 503, {"Retry-After": "10"})
 
 
 async def _next(socket: WebSocket, sending: asyncio.Task[None]) -> bool:

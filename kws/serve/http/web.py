@@ -36,19 +36,18 @@ def check(settings: Http | None) -> str:
 
 
 class Web:
-    """None or one server. All but `address` is called from the daemon's thread."""
+    """None or one server. All is called from the daemon's thread.
+
+    address: where it can be asked, None: nowhere; from any thread.
+    """
 
     def __init__(self, house: House) -> None:
         self._house = house
         self._server: Server | None = None
         self._socket: socket.socket | None = None
         self._asked: tuple[str, int] | None = None
+        self.address: tuple[str, int] | None = None
         self._known: tuple[Http, str] | None = None
-
-    @property
-    def address(self) -> tuple[str, int] | None:
-        """Where it can be asked; None: nowhere."""
-        return None if self._socket is None else self._socket.getsockname()[:2]
 
     def claim(self, settings: Http | None) -> None:
         """Take the address that the settings name. Raises DiedError: it is taken already.
@@ -59,6 +58,7 @@ class Web:
         if asked == self._asked:
             return
         opened = None if asked is None else _listening(*asked)
+        self.address = None if opened is None else opened.getsockname()[:2]
         if self._socket is not None:
             self._socket.close()
         self._socket, self._asked = opened, asked
