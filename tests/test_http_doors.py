@@ -172,10 +172,14 @@ def test_a_target_that_is_no_path_leads_nowhere(home, target):
 
 
 def test_who_asks_for_the_head_of_a_stream_gets_that_alone(home):
-    status, headers, text = home.ask("HEAD", "/v1/events")
-
-    assert (status, text) == (200, "")
-    assert headers["content-type"].startswith("text/event-stream")
+    """And may go on to ask, as after any answer."""
+    with home.connected() as connection:
+        connection.request("HEAD", "/v1/events")
+        answer = connection.getresponse()
+        assert answer.getheader("content-type").startswith("text/event-stream")
+        assert answer.read() == b""
+        connection.request("GET", "/openapi.json")
+        assert connection.getresponse().status == 200
     assert not home.daemon._house.feed.followers
 
 

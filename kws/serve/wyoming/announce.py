@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import suppress
 from importlib.util import find_spec
 from ipaddress import ip_address
 
@@ -13,7 +12,6 @@ from kws.serve import logs
 from kws.serve.loopback import is_loopback
 
 TYPE = "_wyoming._tcp.local."
-GOODBYE_S = 0.3
 
 
 def check(host: str) -> None:
@@ -51,9 +49,7 @@ async def announce(host: str, port: int) -> None:
     except (OSError, ZeroconfError) as error:
         logs.say("warning", f"wyoming: can't be announced by zeroconf: {error}")
     finally:
-        with suppress(OSError, ZeroconfError, asyncio.TimeoutError, TimeoutError):
-            await asyncio.wait_for(await known.async_unregister_service(info), GOODBYE_S)
-        await known.async_close()
+        await known.async_close()  # which takes leave
 
 
 def _addresses() -> list[str]:
