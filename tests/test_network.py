@@ -62,7 +62,8 @@ uri = "tcp://127.0.0.1:{voice}"
     folder = tmp_path_factory.mktemp("network")
     with serving(folder, pulse.env, command=("-c", PROGRAM), config=config) as it:
         it.http, it.wyoming = web, voice
-        it.until(lambda: any("microphone: ok" in line for line in it.log()))
+        it.until(lambda: figure(it, "kws_audio_seconds_total"))
+        it.until(lambda: described(it))
         yield it
 
 
@@ -80,8 +81,8 @@ def asked(served, method, path, body=None):
 
 
 def figure(served, name):
-    """Return the sum of a figure."""
-    assert hostile.waited(lambda: asked(served, "GET", "/healthz")[0] == 200)
+    """Return the sum of a figure; it may take a while until there is room to ask."""
+    assert hostile.waited(lambda: asked(served, "GET", "/healthz")[0] == 200), served.log()
     _, text = asked(served, "GET", "/metrics")
     return sum(map(float, re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text.decode(), re.MULTILINE)))
 
