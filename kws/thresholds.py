@@ -46,6 +46,17 @@ def read_overrides(path: str | os.PathLike[str] | None) -> Overrides:
     return found
 
 
+def write_overrides(path: Path, overrides: Overrides) -> None:
+    """Write an override file, whole or not at all. Raises ConfigError."""
+    path = path.resolve()  # a link stays one
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(overrides), indent=2) + b"\n")
+        partial.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be written ({error.strerror})") from None
+
+
 @dataclass(frozen=True)
 class Playback:
     """The own speaker talks, up to `until_s` of the audio clock.

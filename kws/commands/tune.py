@@ -175,15 +175,11 @@ def _write(out: Path, found: Tuned, overrides: str | None) -> None:
     """Write the override file; what the old one said beside thresholds stays said."""
     import msgspec
 
-    from kws.thresholds import read_overrides
+    from kws.thresholds import read_overrides, write_overrides
 
     changed = read_overrides(overrides)
     levels = {**changed.thresholds, **found.thresholds}
-    text = msgspec.json.encode(msgspec.structs.replace(changed, thresholds=levels))
-    try:
-        out.write_bytes(msgspec.json.format(text, indent=2) + b"\n")
-    except OSError as error:
-        raise ConfigError(f"{out}: can't be written ({error.strerror})") from None
+    write_overrides(out, msgspec.structs.replace(changed, thresholds=levels))
     _say(f"written; use them: kws listen --overrides {out}")
 
 
