@@ -467,7 +467,7 @@ def arranged(network, model, **settings):
 @pytest.fixture
 def network():
     config = Config()
-    made = Network(House(None, None, None, build(config)))
+    made = Network(House(None, None, None, build(config), None))
     yield made
     made.close(PATIENCE_S)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from pathlib import Path
 
 from kws import selftest
 from kws.card import replace
@@ -24,11 +25,16 @@ Words = dict[str, tuple[Keyword, str]]
 
 @dataclass(frozen=True)
 class Built:
-    """What hears: the models, and for each keyword how it is said and whose it is."""
+    """What hears: the models, and for each keyword how it is said and whose it is.
+
+    levels: the thresholds that hold now; kept: the file where they are kept.
+    """
 
     config: Config
     models: list[Model]
     words: Words
+    kept: Path
+    levels: dict[str, float]
 
     def spotter(self, microphone: Microphone) -> Spotter:
         """Return a new spotter for a microphone. Raises ConfigError."""
@@ -36,12 +42,17 @@ class Built:
         return Spotter(
             self.models,
             keywords=_keywords(self.config, self.models),
-            threshold=_levels(self.config, self.models) or None,
+            threshold=self.levels,
             wake=listen.wake or None,
             gate=listen.gate or None,
             channel=microphone.channel,
-            overrides=expanded(listen.overrides) if listen.overrides else None,
+            overrides=_overrides(self.config, self.kept),
         )
+
+    @property
+    def fixed(self) -> list[str]:
+        """The words whose thresholds the config itself sets, whatever a file says."""
+        return sorted(_levels(self.config, self.models))
 
     @property
     def keywords(self) -> tuple[Keyword, ...]:
@@ -49,12 +60,16 @@ class Built:
         return tuple(keyword for keyword, _ in self.words.values())
 
 
-def build(config: Config) -> Built:
-    """Load the models, and see that spotters can be made. Raises ConfigError, ModelError."""
+def build(config: Config, path: Path | None = None) -> Built:
+    """Load the models, and see that spotters can be made. Raises ConfigError, ModelError.
+
+    path: the config's, beside which thresholds are kept unless it names another place.
+    """
     with about("record", "folder"):
         expanded(config.record.folder)
     models = [_model(number, wanted) for number, wanted in enumerate(config.model)]
-    built = Built(config, models, _words(config, models))
+    words, kept = _words(config, models), _kept(config, path)
+    built = Built(config, models, words, kept, _settled(config, models, kept))
     for microphone in config.microphone:
         with about("listen", "gate"):  # all else was tried before
             spotter = built.spotter(microphone)
@@ -90,9 +105,6 @@ def _words(config: Config, models: list[Model]) -> Words:
     with about("listen", "wake"):
         roles = find_roles(cards, armed, wake)
     _levels(config, models)
-    with about("listen", "overrides"):
-        given = config.listen.overrides
-        Settings(cards, keywords=armed, wake=wake, overrides=expanded(given) if given else None)
     words: Words = {}
     for number, model in enumerate(models):
         for label in model.card.keywords:
@@ -103,6 +115,31 @@ def _words(config: Config, models: list[Model]) -> Words:
                 word = Keyword(label.name, roles[label.name], label.phrase or label.name)
                 words[label.name] = word, model.card.name or model.path.stem
     return words
+
+
+def _kept(config: Config, path: Path | None) -> Path:
+    """Return the file where thresholds are kept: the config's own name tells it from others."""
+    with about("listen", "overrides"):
+        if config.listen.overrides:
+            return expanded(config.listen.overrides)
+    return Path("kws.thresholds.json") if path is None else path.with_suffix(".thresholds.json")
+
+
+def _overrides(config: Config, kept: Path) -> Path | None:
+    """Return the override file that holds; None: there is none yet."""
+    return kept if config.listen.overrides or kept.exists() else None
+
+
+def _settled(config: Config, models: list[Model], kept: Path) -> dict[str, float]:
+    """Return the thresholds that hold: the config's, else the override file's, else the cards'."""
+    with about("listen", "overrides"):
+        return Settings(
+            [model.card for model in models],
+            keywords=_keywords(config, models),
+            wake=config.listen.wake or None,
+            threshold=_levels(config, models) or None,
+            overrides=_overrides(config, kept),
+        ).levels
 
 
 def _keywords(config: Config, models: list[Model]) -> list[str] | None:

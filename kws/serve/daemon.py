@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from kws.serve.ears import DiedError, Ears
 from kws.serve.http.house import House
 from kws.serve.network import Network, Plan, planned
 from kws.serve.notify import Notify
+from kws.serve.retune import Retuned, retune
 from kws.serve.where import SettingError, told
 from kws.sinks import Fact, Playing
 from kws.sources import Source
@@ -53,7 +55,9 @@ class Daemon:
         self._audience = Audience()
         self._ears = Ears(make, self._tell)
         self._plan, self._seats = self._read()
-        self._house = House(self._ears, self._audience, self.playback, self._built)
+        self._house = House(
+            self._ears, self._audience, self.playback, self._built, retune=self.retune
+        )
         self._network = Network(self._house)
         self._playing_until: float | None = None
         self._tested = self._ticked = time.monotonic()
@@ -88,6 +92,12 @@ class Daemon:
     def playback(self, on: bool) -> None:
         """Tell that the own speaker begins to talk, or has ended."""
         self._asked.put(partial(self._playback, on))
+
+    def retune(self, levels: Mapping[str, float]) -> Future[Retuned]:
+        """Let these thresholds hold from the next hop on, and keep them."""
+        future: Future[Retuned] = Future()
+        self._asked.put(partial(self._retune, levels, future))
+        return future
 
     def handle_signals(self) -> None:
         """Let SIGTERM and SIGINT stop, SIGHUP reload."""
@@ -127,7 +137,7 @@ class Daemon:
         """Return what hears and answers, and who is told."""
         config = read(self._path)
         try:
-            built = build(config)
+            built = build(config, self._path)
             return planned(built), seats(built, self._path, self.playback)
         except SettingError as error:
             raise told(error, self._path) from None
@@ -169,6 +179,15 @@ class Daemon:
             self._arrange()
             logs.say("info", "the config was read again")
         self._notify.ready(self._ears.status)
+
+    def _retune(self, levels: Mapping[str, float], future: Future[Retuned]) -> None:
+        """Between two readings of the config: one that is being read must not undo it."""
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(retune(self._built, self._ears, levels))
+        except KwsError as error:
+            future.set_exception(error)
 
     def _playback(self, on: bool) -> None:
         settings = self._built.config.playback

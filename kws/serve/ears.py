@@ -11,8 +11,10 @@ from kws.serve import logs
 from kws.serve.build import Built
 from kws.serve.config import Health as Limits
 from kws.serve.config import Microphone
+from kws.serve.http.feed import Feed
 from kws.serve.keeping import Keeper
 from kws.serve.listener import Hearing, Listener
+from kws.serve.live import Tap
 from kws.serve.ports import Ports
 from kws.serve.supervised import Supervised
 from kws.serve.vital import Vital
@@ -30,11 +32,12 @@ class DiedError(KwsError, RuntimeError):
 class Ears:
     """Listeners by microphone.
 
-    make: opens a microphone. told: takes facts, from any thread.
+    make: opens a microphone. told: takes facts, from any thread. live: lets others look on.
     """
 
     def __init__(self, make: Callable[[Microphone], Source], told: Callable[[Fact], None]) -> None:
         self._make, self._told, self._ports = make, told, Ports()
+        self.live = Feed()
         self._listeners: dict[Microphone, Listener] = {}
         self._health: dict[str, Health] = {}
 
@@ -56,7 +59,8 @@ class Ears:
                 self._listeners[microphone] = self._begun(microphone, hearing, built.config.health)
 
     def _begun(self, microphone: Microphone, hearing: Hearing, limits: Limits) -> Listener:
-        listener = Listener(microphone.name, Vital(limits, time.monotonic()), self._told)
+        tap = Tap(microphone.name, self.live)
+        listener = Listener(microphone.name, Vital(limits, time.monotonic()), self._told, tap)
         source = Supervised(
             partial(self._make, microphone),
             self._ports,

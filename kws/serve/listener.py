@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from kws.flow import AudioLost, Block, Detection, DigitalSilence, Event
 from kws.serve.build import Words
 from kws.serve.keeping import Keeper
+from kws.serve.live import Tap
 from kws.serve.supervised import Supervised
 from kws.serve.vital import Vital
 from kws.sinks import Fact, Heard, Lost, Returned
@@ -45,12 +46,14 @@ class Hearing:
 class Listener:
     """Hears one microphone until told to stop.
 
-    vital: its signs of life, for who watches. told: takes facts, from this thread. failure: what
-    the thread died of.
+    vital: its signs of life, for who watches. told: takes facts, from this thread. tap: lets others
+    look on. failure: what the thread died of.
     """
 
-    def __init__(self, name: str, vital: Vital, told: Callable[[Fact], None]) -> None:
-        self.name, self.vital = name, vital
+    def __init__(
+        self, name: str, vital: Vital, told: Callable[[Fact], None], tap: Tap | None = None
+    ) -> None:
+        self.name, self.vital, self._tap = name, vital, tap
         self.failure: BaseException | None = None
         self._told = told
         self._actions: deque[Callable[[], None]] = deque()
@@ -126,6 +129,8 @@ class Listener:
             self._take(event)
         if keeper is not None:
             keeper.collect()
+        if self._tap is not None:
+            self._tap.heard(spotter, block, scored=after.inferences > before.inferences)
         self._came_back = False
         self._remember(block)
         if self._next is not None:

@@ -12,28 +12,40 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from kws.serve import logs
+from kws.serve.http.assets import assets
+from kws.serve.http.cards import Cards
 from kws.serve.http.classify import Classify
-from kws.serve.http.describe import openapi, page
+from kws.serve.http.describe import openapi
 from kws.serve.http.doors import Doors
 from kws.serve.http.events import Events
 from kws.serve.http.house import House
 from kws.serve.http.listen import Listen
+from kws.serve.http.live import Live
 from kws.serve.http.metrics import Metrics
+from kws.serve.http.recordings import Recordings
 from kws.serve.http.settings import Http
 from kws.serve.http.state import State
+from kws.serve.http.thresholds import Thresholds
 
 
 def app(house: House, settings: Http, token: str) -> ASGIApp:
     """Return what answers all requests."""
-    events, state = Events(house), State(house)
+    events, state, page = Events(house), State(house), assets()
+    thresholds, recordings = Thresholds(house), Recordings(house)
     routes = [
-        Route("/", page),
+        *page,
         Route("/openapi.json", openapi),
         Route("/healthz", state.healthz),
         Route("/metrics", Metrics(house).text),
         Route("/v1/classify", Classify(house).answer, methods=["POST"]),
         Route("/v1/playback", state.playback, methods=["POST"]),
         Route("/v1/events", events.sse),
+        Route("/v1/live", Live(house).sse),
+        Route("/v1/models", Cards(house).all),
+        Route("/v1/thresholds", thresholds.get),
+        Route("/v1/thresholds", thresholds.post, methods=["POST"]),
+        Route("/v1/detections", recordings.heard),
+        Route("/v1/recordings/{audio}", recordings.audio),
         WebSocketRoute("/v1/events/ws", events.websocket),
         WebSocketRoute("/v1/listen", Listen(house).websocket),
     ]
@@ -48,7 +60,7 @@ def app(house: House, settings: Http, token: str) -> ASGIApp:
         middleware=[cors],
         exception_handlers={HTTPException: _refused, Exception: _failed},
     )
-    return Doors(inner, settings, token)
+    return Doors(inner, settings, token, free=frozenset(route.path for route in page))
 
 
 def _refused(request: Request, error: Exception) -> Response:

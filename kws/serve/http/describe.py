@@ -1,12 +1,11 @@
-"""Describe: what can be asked, for programs and for people."""
+"""Describe: what can be asked, for programs."""
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 import kws
 
@@ -44,6 +43,21 @@ SPEAKER = {
     "properties": {"on": {"type": "boolean"}},
     "additionalProperties": False,
 }
+LEVELS = {
+    "type": "object",
+    "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
+}
+TUNED = {
+    "type": "object",
+    "required": ["thresholds", "kept_in", "set_by_config", "note"],
+    "properties": {
+        "thresholds": LEVELS,
+        "kept_in": {"type": "string"},
+        "set_by_config": {"type": "array", "items": {"type": "string"}},
+        "note": {"type": ["string", "null"]},
+    },
+}
+OBJECTS = {"type": "array", "items": {"type": "object"}}
 BINARY = {"type": "string", "format": "binary"}
 
 
@@ -53,6 +67,7 @@ def _route(
     *,
     body: dict[str, Any] | None = None,
     query: dict[str, dict[str, Any]] | None = None,
+    path: str | None = None,
     other: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     responses: dict[str, Any] = {"200": {"description": "The answer", "content": answer}}
@@ -60,10 +75,14 @@ def _route(
         responses[code] = {"description": text}
     responses["4XX"] = {"description": "Why not", "content": _json(ERROR)}
     route: dict[str, Any] = {"summary": summary, "responses": responses}
-    if query:
-        route["parameters"] = [
-            {"name": name, "in": "query", "schema": schema} for name, schema in query.items()
-        ]
+    named: list[dict[str, Any]] = [
+        {"name": name, "in": "query", "schema": schema} for name, schema in (query or {}).items()
+    ]
+    if path:
+        text = {"type": "string"}
+        named.append({"name": path, "in": "path", "required": True, "schema": text})
+    if named:
+        route["parameters"] = named
     if body:
         route["requestBody"] = {"required": True, "content": body}
     return route
@@ -88,6 +107,32 @@ PATHS: dict[str, dict[str, Any]] = {
             {"text/event-stream": {"schema": {"type": "string"}}},
         )
     },
+    "/v1/live": {
+        "get": _route(
+            "Levels and scores ten times a second, and what happens, as server-sent events",
+            {"text/event-stream": {"schema": {"type": "string"}}},
+            other={"503": "Too many follow already"},
+        )
+    },
+    "/v1/thresholds": {
+        "get": _route("How sure it must be of each keyword", _json(TUNED)),
+        "post": _route(
+            "Let these thresholds hold from now on, and keep them for the next start",
+            _json(TUNED),
+            body=_json({**LEVELS, "minProperties": 1}),
+        ),
+    },
+    "/v1/models": {"get": _route("What the models say about themselves", _json(OBJECTS))},
+    "/v1/detections": {
+        "get": _route("The last words that were heard, the newest first", _json(OBJECTS))
+    },
+    "/v1/recordings/{audio}": {
+        "get": _route(
+            "A word's audio, by the name that its detection gives",
+            {"audio/flac": {"schema": BINARY}},
+            path="audio",
+        )
+    },
     "/v1/playback": {
         "post": _route(
             "Tell that the own speaker begins or ends to talk", _json(SPEAKER), body=_json(SPEAKER)
@@ -105,32 +150,8 @@ PATHS: dict[str, dict[str, Any]] = {
     },
 }
 
-SHUT = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    "X-Content-Type-Options": "nosniff",
-}
-STYLE = (
-    "body{font:16px/1.5 system-ui;max-width:45em;margin:2em auto;padding:0 1em}code{font-size:1em}"
-)
-
 
 async def openapi(request: Request) -> Response:
     """Answer with the OpenAPI description."""
     info = {"title": "kws", "version": kws.__version__, "description": "A keyword spotter."}
     return JSONResponse({"openapi": "3.1.0", "info": info, "paths": PATHS})
-
-
-async def page(request: Request) -> Response:
-    """Answer with the same for people: nothing on it is fetched from elsewhere."""
-    found = [
-        f"<dt><code>{method.upper()} {path}</code><dd>{escape(route['summary'])}."
-        for path, methods in PATHS.items()
-        for method, route in methods.items()
-    ]
-    text = (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>kws</title><style>{STYLE}</style>"
-        f"<h1>kws {escape(kws.__version__)}</h1><dl>{''.join(found)}</dl>"
-        '<p>For programs: <a href="/openapi.json">openapi.json</a>.</html>'
-    )
-    return HTMLResponse(text, headers=SHUT)

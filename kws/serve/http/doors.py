@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
+from collections.abc import Collection
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -22,10 +23,13 @@ class Doors:
 
     A page of another site may point its own name at this computer: hence the host. A browser
     sends a foreign page's requests too, and tells whose they are: hence the origin.
+    free: paths for which nobody needs the token: a browser can't give it with an address.
     """
 
-    def __init__(self, app: ASGIApp, settings: Http, token: str) -> None:
-        self._app, self._settings, self._token = app, settings, token
+    def __init__(
+        self, app: ASGIApp, settings: Http, token: str, free: Collection[str] = ()
+    ) -> None:
+        self._app, self._settings, self._token, self._free = app, settings, token, free
         self._names = {"localhost", settings.host.lower(), *map(str.lower, settings.hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +56,8 @@ class Doors:
         if not origins and _embedded(headers):
             raise HTTPException(403, "web pages of others may not ask")
         first = foreign and scope.get("method") == "OPTIONS"  # a browser asks whether it may
-        if self._token and not first and not self._knows(headers.getlist("authorization")):
+        free = first or scope["path"] in self._free
+        if self._token and not free and not self._knows(headers.getlist("authorization")):
             raise HTTPException(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
 
     def _is_own(self, host: str) -> bool:

@@ -25,7 +25,7 @@ class Events:
 
     @property
     def _full(self) -> bool:
-        return self._house.feed.followers >= max(1, self._house.settings.connections // 2)
+        return self._house.is_full
 
     async def sse(self, request: Request) -> Response:
         """Answer with server-sent events."""

@@ -9,8 +9,6 @@ from contextlib import suppress
 
 import msgspec
 
-from kws.sinks import Fact
-
 QUEUE = 256
 """Facts that wait for a follower at most; then the oldest are dropped."""
 
@@ -31,7 +29,7 @@ class Feed:
         """How many there are."""
         return len(self._followers)
 
-    def tell(self, fact: Fact) -> None:
+    def tell(self, fact: msgspec.Struct) -> None:
         """Tell everyone, without waiting for anyone. From any thread."""
         if self._followers:
             self._put(msgspec.json.encode(fact).decode())

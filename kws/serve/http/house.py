@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from kws.serve.audience import Audience
@@ -10,24 +12,32 @@ from kws.serve.build import Built
 from kws.serve.ears import Ears
 from kws.serve.http.feed import Feed
 from kws.serve.http.settings import Http
+from kws.serve.http.shelf import Shelf
 from kws.serve.http.worker import Worker
+from kws.serve.retune import Retuned
 from kws.session import Model
 from kws.sinks import Fact, Heard, Lost, OnOff
 
 
 @dataclass
 class House:
-    """built: what hears now; a new config exchanges it. words, losses: counts since the start."""
+    """built: what hears now; a new config exchanges it. words, losses: counts since the start.
+
+    retune: lets thresholds hold. shelf: what was heard last.
+    """
 
     ears: Ears
     audience: Audience
     playback: OnOff
     built: Built
+    retune: Callable[[Mapping[str, float]], Future[Retuned]]
     feed: Feed = field(default_factory=Feed)
+    shelf: Shelf = field(default_factory=Shelf)
     words: Counter[tuple[str, str]] = field(default_factory=Counter)
     losses: Counter[str] = field(default_factory=Counter)
     classifying: Worker = field(default_factory=lambda: Worker("classify"))
     listening: Worker = field(default_factory=lambda: Worker("listen"))
+    reading: Worker = field(default_factory=lambda: Worker("read"))
 
     @property
     def models(self) -> list[Model]:
@@ -39,10 +49,29 @@ class House:
         """What the config says of all this."""
         return self.built.config.http or Http()
 
+    @property
+    def live(self) -> Feed:
+        """What happens, and what the microphones hear at this moment."""
+        return self.ears.live
+
+    @property
+    def is_full(self) -> bool:
+        """Whether streams take half of all connections, so that no more may come."""
+        following = self.feed.followers + self.live.followers
+        return following >= max(1, self.settings.connections // 2)
+
     def tell(self, fact: Fact) -> None:
         """Count what happened, and tell who follows. From any thread."""
+        shown = fact
         if isinstance(fact, Heard):
             self.words[fact.microphone, fact.keyword] += 1
+            shown = self.shelf.put(fact)
         elif isinstance(fact, Lost):
             self.losses[fact.microphone] += 1
         self.feed.tell(fact)
+        self.live.tell(shown)
+
+    def end_streams(self) -> None:
+        """Let all who follow go. From any thread."""
+        self.feed.close()
+        self.live.close()

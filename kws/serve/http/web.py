@@ -70,7 +70,7 @@ class Web:
             return
         if self._server is not None:
             self._server.close()
-            self._house.feed.close()
+            self._house.end_streams()
             self._server = None
         if settings is not None and self._socket is not None:
             from kws.serve.http.server import Server
@@ -89,7 +89,7 @@ class Web:
         """Answer nobody any more."""
         if self._server is not None:
             self._server.close()
-            self._house.feed.close()
+            self._house.end_streams()
             self._server.join(timeout)
         if self._socket is not None:
             self._socket.close()

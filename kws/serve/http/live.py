@@ -1,0 +1,61 @@
+"""Live: levels, scores and what happens, as server-sent events for who looks on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+import kws
+from kws.serve.http.house import House
+from kws.sinks import Keyword
+
+ALIVE_S = 1.0
+"""So often there is a sign of life where no microphone gives one."""
+
+
+class Setup(msgspec.Struct, frozen=True, tag_field="type", tag="setup"):
+    """What is listened for, and with what; told first, and again where a new config changed it."""
+
+    version: str
+    microphones: list[str]
+    keywords: tuple[Keyword, ...]
+    thresholds: dict[str, float]
+    recording: bool
+
+
+class Live:
+    """Streams; they count as those of events do."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def sse(self, request: Request) -> Response:
+        """Answer with server-sent events."""
+        if self._house.is_full:
+            raise HTTPException(503, "too many follow already", {"Retry-After": "10"})
+        still = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(self._lines(), 200, still, "text/event-stream")
+
+    async def _lines(self) -> AsyncIterator[str]:
+        told = None
+        async with aclosing(self._house.live.follow(ALIVE_S)) as lines:
+            async for line in lines:
+                if told is not self._house.built:
+                    told = self._house.built
+                    yield f"data: {msgspec.json.encode(self._setup()).decode()}\n\n"
+                yield f"data: {line}\n\n" if line else ": alive\n\n"
+
+    def _setup(self) -> Setup:
+        built = self._house.built
+        return Setup(
+            version=kws.__version__,
+            microphones=[each.name for each in built.config.microphone],
+            keywords=built.keywords,
+            thresholds=dict(built.levels),
+            recording=bool(built.config.record.folder),
+        )

@@ -1,0 +1,72 @@
+"""Live: what a microphone hears at this moment, for who looks on."""
+
+from __future__ import annotations
+
+import msgspec
+
+from kws.flow import Block
+from kws.serve.http.feed import Feed
+from kws.spotter import Spotter
+
+EVERY_S = 0.1
+"""So often it is told, in seconds of audio."""
+
+
+class Glance(msgspec.Struct, frozen=True, tag_field="type", tag="live"):
+    """What was heard since the last one.
+
+    time_s: the audio clock. level_db: of the loudest block, in dBFS. at: the audio clock of each
+    look at the scores; scores: those of each armed keyword, as they were compared. Nothing is
+    scored while the gate is closed.
+    """
+
+    microphone: str
+    time_s: float
+    level_db: float
+    gate_open: bool
+    at: list[float]
+    scores: dict[str, list[float]]
+
+
+class Tap:
+    """Tells glances at one microphone while somebody follows; else it does nothing.
+
+    All is called on the thread that hears, which never waits for who follows.
+    """
+
+    def __init__(self, name: str, feed: Feed) -> None:
+        self._name, self._feed = name, feed
+        self._due_s = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._level_db = -120.0
+        self._at: list[float] = []
+        self._scores: dict[str, list[float]] = {}
+
+    def heard(self, spotter: Spotter, block: Block, *, scored: bool) -> None:
+        """Look at what a spotter makes of a block that it has just heard."""
+        if not self._feed.followers:
+            return
+        now_s = block.end / block.rate
+        self._level_db = max(self._level_db, spotter.level_db)
+        if scored:
+            self._look(spotter.scores, now_s)
+        if not self._due_s - EVERY_S <= now_s < self._due_s:
+            self._tell(now_s, spotter.gate_open)
+
+    def _look(self, scores: dict[str, float], now_s: float) -> None:
+        if scores.keys() != self._scores.keys():  # others are armed now
+            self._at, self._scores = [], {name: [] for name in scores}
+        self._at.append(round(now_s, 3))
+        for name, score in scores.items():
+            self._scores[name].append(round(score, 5))
+
+    def _tell(self, now_s: float, gate_open: bool) -> None:
+        level_db = round(self._level_db, 1)
+        self._feed.tell(
+            Glance(self._name, round(now_s, 3), level_db, gate_open, self._at, self._scores)
+        )
+        late = now_s - self._due_s
+        self._due_s = (self._due_s if 0 <= late < EVERY_S else now_s) + EVERY_S
+        self._begin()
