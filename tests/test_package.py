@@ -69,11 +69,13 @@ def test_the_wheel_holds_the_code_and_the_model(wheel):
     rest = {name.split("/", 1)[1] for name in names - code}
 
     assert {"kws/py.typed", "kws/models/bundled.onnx", "kws/models/demo.flac"} <= code
+    assert {f"kws/serve/http/page/{name}" for name in ("index.html", "page.js", "page.css")} <= code
     assert {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"} == rest
     assert {
         "kws/models",
         "kws/evaluate/report",
         "kws/serve",
+        "kws/serve/http/page",
         "export/training",
         "export/training/own",
         "export/clips",
