@@ -79,8 +79,7 @@ def _route(
         {"name": name, "in": "query", "schema": schema} for name, schema in (query or {}).items()
     ]
     if path:
-        text = {"type": "string"}
-        named.append({"name": path, "in": "path", "required": True, "schema": text})
+        named.append({"name": path, "in": "path", "required": True, "schema": {"type": "string"}})
     if named:
         route["parameters"] = named
     if body:
