@@ -12,13 +12,14 @@ from kws import card
 from kws.classifiers import Classifier, classifier
 from kws.decide import Decision, Fired
 from kws.errors import ConfigError
-from kws.flow import Block, Detection, Event, Stage
+from kws.flow import Block, Detection, Event, Scores, Stage
 from kws.gate import Gate
 from kws.gates import detector
 from kws.locate import Locator
 from kws.resample import Channel, Resampler
 from kws.ring import cut
 from kws.session import Model
+from kws.steps import Run, Steps, alone
 from kws.thresholds import Settings
 
 PREROLL_S = 0.3
@@ -55,7 +56,6 @@ class Chain:
         self.smoothing = round(max(rule.smoothing_s for rule in settings.rules) * self.rate)
         self._resampler = Resampler(self.rate, channel=channel)
         self.gate = _gate(models, gate, self._latency + self.smoothing)
-        self._frame = self.gate.detector.frame
         self._classifiers = [classify(model, index) for index, model in enumerate(models)]
         self.hop = max(stage.hop for stage in self._classifiers)
         self._locate = _locator(cards, self.gate)
@@ -98,18 +98,31 @@ class Chain:
     def process(self, block: Block) -> list[Event]:
         """Return what became known, in order."""
         out: list[Event] = []
-        for mono in self._resampler.process(block):
-            # A frame at a time: what is known then does not depend on how the audio was cut.
-            for piece in cut(mono, self._frame):
-                for item in self.gate.process(piece):
-                    if isinstance(item, Block):
-                        self._classify(item, out)
-                    else:
-                        out.append(item)
+        alone(self.steps(block, out))
         return out
 
-    def _classify(self, block: Block, out: list[Event]) -> None:
-        scores = [hop for stage in self._classifiers for hop in stage.process(block)]
+    def steps(self, block: Block, out: list[Event]) -> Steps:
+        """Find the same, in steps."""
+        gate = self.gate
+        for mono in self._resampler.process(block):
+            for piece in cut(mono, gate.most):
+                out += gate.push(piece)
+                # A frame at a time: what is known then does not depend on how the audio was cut.
+                while items := gate.next():
+                    if isinstance(items, Run):
+                        items = gate.told((yield items))
+                    for item in items:
+                        if isinstance(item, Block):
+                            scores: list[Scores] = []
+                            for stage in self._classifiers:
+                                yield from stage.steps(item, scores)
+                            self._decide(scores, item, out)
+                        else:
+                            out.append(item)
+
+    def _decide(self, scores: list[Scores], block: Block, out: list[Event]) -> None:
+        if not scores:
+            return
         scores.sort(key=_end)
         for _, together in groupby(scores, _end):
             hops = list(together)

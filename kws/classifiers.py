@@ -11,6 +11,7 @@ from kws.errors import AudioError, ModelError
 from kws.flow import Block, Samples, Scores
 from kws.ring import Ring, cut
 from kws.session import Model, load
+from kws.steps import Run, Steps, alone
 
 SILENCE_S = 0.5
 """What a stream model hears before and after a clip."""
@@ -32,6 +33,9 @@ class Classifier(Protocol):
 
     def process(self, block: Block, /) -> list[Scores]:
         """Return the scores of every hop that became whole."""
+
+    def steps(self, block: Block, out: list[Scores], /) -> Steps:
+        """Find the same, in steps."""
 
     def reset(self) -> None:
         """Forget everything heard so far."""
@@ -65,9 +69,15 @@ class StreamClassifier:
 
     def process(self, block: Block) -> list[Scores]:
         """Return the scores of every hop that became whole."""
+        out: list[Scores] = []
+        alone(self.steps(block, out))
+        return out
+
+    def steps(self, block: Block, out: list[Scores]) -> Steps:
+        """Find the same, in steps."""
         if block.start != self._end:
             self._begin(block.start)
-        out, samples, at = [], block.samples, 0
+        samples, at = block.samples, 0
         while at < len(samples):
             filled = self._end - self._start
             taken = min(self.hop - filled, len(samples) - at)
@@ -75,11 +85,10 @@ class StreamClassifier:
             self._end += taken
             at += taken
             if self._end - self._start == self.hop:
-                values, self._state = self._model.run(self._audio, self._state)
+                values, self._state = yield Run(self._model, self._audio, self._state)
                 self.inferences += 1
                 out.append(Scores(values[0], self._start, self._end, block.rate, self._index))
                 self._start = self._end
-        return out
 
 
 class WindowClassifier:
@@ -113,19 +122,24 @@ class WindowClassifier:
 
     def process(self, block: Block) -> list[Scores]:
         """Return the scores of every hop that became whole."""
+        out: list[Scores] = []
+        alone(self.steps(block, out))
+        return out
+
+    def steps(self, block: Block, out: list[Scores]) -> Steps:
+        """Find the same, in steps."""
         if block.start != self._ring.end:
             self._begin(block.start, block.rate)
-        out = []
         while block.end - self._start >= self.hop:
             end = self._start + self.hop
             already = self._ring.end - block.start
             self._push(block, already, end - block.start)
-            values, _ = self._model.run(self._ring.view(end - self._window, end)[np.newaxis])
+            audio = self._ring.view(end - self._window, end)[np.newaxis]
+            values, _ = yield Run(self._model, audio, [])
             self.inferences += 1
             out.append(Scores(values[0], self._start, end, block.rate, self._index))
             self._start = end
         self._push(block, self._ring.end - block.start, len(block.samples))
-        return out
 
     def _push(self, block: Block, start: int, end: int) -> None:
         if end > start:

@@ -98,7 +98,7 @@ class _Smoothing:
             return values
         self._last[:-1] = self._last[1:]
         self._last[-1] = values
-        mean: Samples = self._last.mean(axis=0, dtype=np.float32)
+        mean: Samples = np.add.reduce(self._last) / np.float32(len(self._last))
         return mean
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections import deque
 
 from kws.flow import Block, GateChanged
-from kws.gates import Detector
+from kws.gates import Asking, Detector
 from kws.ring import Ring, cut
+from kws.steps import Answer, Run
+
+PUSH = 4
+"""Frames that may be pushed at once."""
 
 
 class Gate:
@@ -21,6 +25,7 @@ class Gate:
     hangover: samples delivered after the last voiced frame.
     reach: how far back from `heard` the ring and the voiced frames are kept, in samples; at
         least the pre-roll and one grid step.
+    most: samples that `push` takes.
     """
 
     def __init__(
@@ -30,7 +35,9 @@ class Gate:
         self._preroll, self._hangover, self._grid = preroll, hangover, grid
         self._frame = detector.frame
         self._reach = max(reach, preroll + grid + self._frame)
-        self.ring = Ring(self._reach + self._frame)
+        self.most = PUSH * self._frame
+        self.ring = Ring(self._reach + self._frame + self.most)
+        self._asking = detector if isinstance(detector, Asking) else None
         self.reset()
 
     def reset(self) -> None:
@@ -56,48 +63,82 @@ class Gate:
     def process(self, block: Block) -> list[Block | GateChanged]:
         """Return what is to be classified, and GateChanged where the gate opened or closed."""
         out: list[Block | GateChanged] = []
-        if self._fresh or block.start != self.ring.end:
-            self._begin(block, out)
-        for piece in cut(block, self._frame):
-            self.ring.push(piece)
-            while self.ring.end - self.heard >= self._frame:
-                self._hear(piece, out)
+        for piece in cut(block, self.most):
+            out += self.push(piece)
+            while items := self.next():
+                out += self.told(items.alone()) if isinstance(items, Run) else items
         return out
 
-    def _begin(self, block: Block, out: list[Block | GateChanged]) -> None:
-        if self.open:
-            out.append(GateChanged(False, self.heard / block.rate))
+    def push(self, block: Block) -> list[GateChanged]:
+        """Begin to do the same in steps, with a block of `most` samples or less.
+
+        `next` hears it. Return what a jump before the block means.
+        """
+        out = []
+        if self._fresh or block.start != self.ring.end:
+            out = self._begin(block)
+        self.ring.push(block)
+        self._block = block
+        return out
+
+    def _begin(self, block: Block) -> list[GateChanged]:
+        out = [GateChanged(False, self.heard / block.rate)] if self.open else []
         self.open = self._fresh = False
         self.detector.reset()
         self._voiced.clear()
         self.ring.clear()
         self._origin = self.heard = self._delivered = self._closes = block.start
+        return out
 
-    def _hear(self, piece: Block, out: list[Block | GateChanged]) -> None:
+    def next(self) -> list[Block | GateChanged] | Run:
+        """Hear on, to the first frame that means something; return what, or what it depends on.
+
+        An empty list: nothing more is to be heard.
+        """
+        ring, frame = self.ring, self._frame
+        while ring.end - self.heard >= frame:
+            samples = ring.view(self.heard, self.heard + frame)
+            found = self._asking.hear(samples) if self._asking else self.detector.voiced(samples)
+            if isinstance(found, Run):
+                return found
+            if items := self._decide(found):
+                return items
+        return []
+
+    def told(self, answer: Answer) -> list[Block | GateChanged]:
+        """Return what the frame means whose `next` wanted to know this."""
+        assert self._asking  # noqa: S101 - nobody else asks
+        return self._decide(self._asking.told(answer))
+
+    def _decide(self, voiced: bool) -> list[Block | GateChanged]:
         start, end = self.heard, self.heard + self._frame
         self.heard = end
         self.heard_samples += self._frame
-        if self.detector.voiced(self.ring.view(start, end)):
+        if voiced:
             self._closes = end + self._hangover
             self._remember(start, end)
+        elif not self.open:
+            return []
+        out: list[Block | GateChanged] = []
         if start < self._closes:
             if not self.open:
                 self.open = True
-                out.append(GateChanged(True, end / piece.rate))
+                out.append(GateChanged(True, end / self._block.rate))
                 back = max(self._origin, start - self._preroll) - self._origin
                 start = self._origin + back - back % self._grid
-            self._deliver(max(start, self._delivered), end, piece, out)
-        elif self.open:
+            out.append(self._deliver(max(start, self._delivered), end))
+        else:
             self.open = False
-            out.append(GateChanged(False, end / piece.rate))
+            out.append(GateChanged(False, end / self._block.rate))
+        return out
 
-    def _deliver(self, start: int, end: int, piece: Block, out: list[Block | GateChanged]) -> None:
-        wall = None
-        if piece.wall_time is not None:
-            wall = piece.wall_time + (start - piece.start) / piece.rate
-        out.append(Block(self.ring.view(start, end).copy(), start, piece.rate, wall))
+    def _deliver(self, start: int, end: int) -> Block:
+        block, wall = self._block, None
+        if block.wall_time is not None:
+            wall = block.wall_time + (start - block.start) / block.rate
         self._delivered = end
         self.open_samples += self._frame
+        return Block(self.ring.view(start, end).copy(), start, block.rate, wall)
 
     def _remember(self, start: int, end: int) -> None:
         runs = self._voiced

@@ -51,7 +51,7 @@ class Ring:
 
         Raises IndexError where they are not held.
         """
-        if not self.start <= start <= end <= self.end:
+        if not (self._first <= start <= end <= self.end <= start + self.capacity):
             raise IndexError(f"[{start}, {end}) is not within [{self.start}, {self.end})")
         return self._memory[start - self._base : end - self._base]
 

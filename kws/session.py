@@ -36,6 +36,7 @@ class Model:
 
     card: what the file says about itself. path: where it lies. gate: the network that it holds for
         its gate, itself a model, or None.
+    takes_many: whether a call with many streams is a gain, and gives each what it would get alone.
     initial_state: a stream model's state after `window` zeros, silent history; empty for a
         window model. Not to be written to.
     """
@@ -46,6 +47,7 @@ class Model:
         self._states = [node for node in session.get_inputs() if node.name != "audio"]
         self._outputs = ["scores"] if card.labels else ["embedding"]
         self._outputs += [f"{node.name}.next" for node in self._states]
+        self.takes_many = _takes_many(session, card)
         self._embeds = "embedding" in {node.name for node in session.get_outputs()}
         self.initial_state = self._after_silence()
         self.gate = None if card.gate_model is None else Model.load(path, card.gate_model)
@@ -183,6 +185,17 @@ def _check(session: onnxruntime.InferenceSession, card: Card, file: Path) -> Non
     for message, found in wrong.items():
         if found:
             raise CardError(f"{file}: graph and card contradict each other: {message}")
+
+
+def _takes_many(session: onnxruntime.InferenceSession, card: Card) -> bool:
+    """Whether streams can be heard in one call.
+
+    A window model's calls are long already; int8 that is scaled as it comes would scale one stream
+    by what is loud in another.
+    """
+    scheme = "" if card.quantization is None else card.quantization.scheme
+    batch = next(node.shape[0] for node in session.get_inputs() if node.name == "audio")
+    return card.kind == "stream" and "dynamic" not in scheme and not isinstance(batch, int)
 
 
 def _shape(dimensions: list[int | str | None]) -> list[int]:

@@ -7,17 +7,16 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 from kws.callbacks import Callback, Callbacks
 from kws.capture import Capture
 from kws.chain import Chain
-from kws.errors import AudioError
 from kws.flow import Block, Detection, Event
 from kws.loops import hear, hear_async
 from kws.resample import Channel
 from kws.session import Model, load
+from kws.steps import Steps
 from kws.stream import Stats, Stream
 from kws.thresholds import Settings
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from kws.sources import Source
 
 AnyModel: TypeAlias = Model | str | os.PathLike[str]
-
-_FROM_INT16 = np.float32(1 / 32_768)
 
 
 class Spotter:
@@ -89,15 +86,8 @@ class Spotter:
         A start ahead of that is a jump: audio was lost.
         Raises AudioError: empty, not finite, another type or shape, a start in the past.
         """
-        rate = sample_rate or self._chain.rate
-        if samples.dtype == np.int16:
-            samples = samples * _FROM_INT16
-        elif samples.dtype != np.float32:
-            raise AudioError(f"samples of type {samples.dtype}; give float32 in [-1, 1], or int16")
-        if start is None:
-            start = self._stream.expected(rate)
-        events = self.process(Block(samples, start, rate))
-        return [event for event in events if isinstance(event, Detection)]
+        events = self.process(self._stream.block(samples, sample_rate, start))
+        return [event for event in events if isinstance(event, Detection)] if events else []
 
     def process(self, block: Block) -> list[Event]:
         """Hear a block; return everything that became known, in order; call back for each.
@@ -112,6 +102,14 @@ class Spotter:
     def finish(self) -> list[Event]:
         """Hear the silence after a source's end, so that its last word is known; end captures."""
         return self._stream.finish()
+
+    def steps(self, samples: NDArray[Any] | None, rate: int, events: list[Event]) -> Steps:
+        """Push samples, or finish: None; in steps, which `kws.steps.together` does for many."""
+        if samples is None:
+            return self._stream.ending(events)
+        if self._settings.ended(self._stream.now_s):
+            self.playback(on=False)
+        return self._stream.steps(self._stream.block(samples, rate), events)
 
     def pause(self) -> None:
         """Hear nothing until `resume`; end captures; what is pushed meanwhile is skipped."""

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kws.capture import Capture
 from kws.chain import Chain
 from kws.errors import AudioError
 from kws.flow import AudioLost, Block, Captured, Detection, Event
 from kws.ring import cut
+from kws.steps import Steps, alone
+
+_FROM_INT16 = np.float32(1 / 32_768)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +56,38 @@ class Stream:
         Raises AudioError: empty, not finite, of no usable shape, a start in the past. What came
         before the bad part was heard; the bad part leaves no trace.
         """
+        events: list[Event] = []
+        alone(self.steps(block, events))
+        return events
+
+    def steps(self, block: Block, events: list[Event]) -> Steps:
+        """Find the same, in steps."""
         count = len(block.samples)
         if not count:
             raise AudioError("no samples; a block needs one at least")
-        events: list[Event] = []
         if block.start != self._expected or block.rate != self._rate:
             self._begin(block, events)
         self._channels = block.samples.shape[1] if block.samples.ndim == 2 else 0
         if self._paused:
             self._expected = block.end
             self._settle(events)
-            return events
-        if count <= self._size:
-            self._hear(block, events)
-        else:
-            for piece in cut(block, self._size):
-                self._hear(piece, events)
-        return events
+            return
+        for piece in cut(block, self._size):
+            found: list[Event] = []
+            yield from self._chain.steps(piece, found)
+            self._heard(piece, found, events)
+
+    def block(self, samples: NDArray[Any], rate: int | None, start: int | None = None) -> Block:
+        """Return samples, float32 or int16, as a block that begins where it is expected to.
+
+        Raises AudioError: another type.
+        """
+        rate = rate or self._chain.rate
+        if samples.dtype == np.int16:
+            samples = samples * _FROM_INT16
+        elif samples.dtype != np.float32:
+            raise AudioError(f"samples of type {samples.dtype}; give float32 in [-1, 1], or int16")
+        return Block(samples, self.expected(rate) if start is None else start, rate)
 
     def expected(self, rate: int) -> int:
         """Where the next block is expected to begin, at its own rate."""
@@ -102,8 +122,7 @@ class Stream:
             events.append(lost)
             self._tell([lost])
 
-    def _hear(self, piece: Block, events: list[Event]) -> None:
-        found = self._chain.process(piece)
+    def _heard(self, piece: Block, found: list[Event], events: list[Event]) -> None:
         self._expected = piece.end
         self._audio_s += len(piece.samples) / piece.rate
         self._skipped = False
@@ -132,21 +151,27 @@ class Stream:
 
     def finish(self) -> list[Event]:
         """Hear the silence that a finite source ends with, so that its last word is known."""
-        if self._expected is None:
-            return self.end()
-        self._last = round(self._expected / self._rate * self._chain.rate)
-        for capture in self._captures:
-            capture.limit(self._last)
-        chain = self._chain
-        tail = (chain.latency + chain.smoothing + 2 * chain.hop) / chain.rate
-        shape = (round(tail * self._rate), self._channels)[: 2 if self._channels else 1]
-        figures = self._audio_s, chain.gate.open_samples  # the tail was not heard from anywhere
-        try:
-            events = self.process(Block(np.zeros(shape, np.float32), self._expected, self._rate))
-        finally:
-            self._last = None
-        self._audio_s, chain.gate.open_samples = figures
-        return events + self.end()
+        events: list[Event] = []
+        alone(self.ending(events))
+        return events
+
+    def ending(self, events: list[Event]) -> Steps:
+        """Do the same, in steps."""
+        if self._expected is not None:
+            self._last = round(self._expected / self._rate * self._chain.rate)
+            for capture in self._captures:
+                capture.limit(self._last)
+            chain = self._chain
+            figures = self._audio_s, chain.gate.open_samples  # the tail was not heard from anywhere
+            tail = (chain.latency + chain.smoothing + 2 * chain.hop) / chain.rate
+            shape = (round(tail * self._rate), self._channels)[: 2 if self._channels else 1]
+            silence = Block(np.zeros(shape, np.float32), self._expected, self._rate)
+            try:
+                yield from self.steps(silence, events)
+            finally:
+                self._last = None
+            self._audio_s, chain.gate.open_samples = figures
+        events += self.end()
 
     def end(self) -> list[Event]:
         """End the captures: nothing follows. Return what that makes known."""

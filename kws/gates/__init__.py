@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from kws.errors import ConfigError
 from kws.flow import Samples
+from kws.steps import Answer, Run
 
 if TYPE_CHECKING:
     from kws.session import Model
@@ -27,6 +28,17 @@ class Detector(Protocol):
 
     def reset(self) -> None:
         """Forget everything heard so far."""
+
+
+@runtime_checkable
+class Asking(Detector, Protocol):
+    """A detector that runs a network, and can wait for its answer."""
+
+    def hear(self, frame: Samples, /) -> bool | Run:
+        """Return whether there is voice in the next frame, or the call that it takes to tell."""
+
+    def told(self, answer: Answer, /) -> bool:
+        """Return whether there is voice in the frame that asked."""
 
 
 def names() -> list[str]:

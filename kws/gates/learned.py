@@ -12,6 +12,7 @@ import numpy as np
 from kws.errors import ConfigError
 from kws.flow import Samples
 from kws.gates import webrtc
+from kws.steps import Answer, Run
 
 if TYPE_CHECKING:
     from kws.session import Model, State
@@ -52,20 +53,31 @@ class Detector:
         self._sleep()
 
     def _sleep(self) -> None:
-        self._state: State | None = None
+        self._state: State = self._model.initial_state
         self._filled, self._likely = 0, False
 
     def voiced(self, frame: Samples, /) -> bool:
         """Return whether there is voice in the next frame, float32 [frame]."""
-        voiced = self._first.voiced(frame)
-        self._awake = self._awake_frames if voiced else self._awake - 1
+        found = self.hear(frame)
+        return self.told(found.alone()) if isinstance(found, Run) else found
+
+    def hear(self, frame: Samples, /) -> bool | Run:
+        """Return the same, or the call that it needs: `told` the answer, it is known."""
+        self._voiced = self._first.voiced(frame)
+        self._awake = self._awake_frames if self._voiced else self._awake - 1
         if self._awake <= 0:
-            self._sleep()
+            if self._awake == 0:
+                self._sleep()
             return False
         self._hop[0, self._filled : self._filled + self.frame] = frame
         self._filled += self.frame
         if self._filled == self._hop.shape[1]:
-            scores, self._state = self._model.run(self._hop, self._state)
-            self._likely = bool(1 - scores[0, self._silence] >= self._threshold)
-            self._filled = 0
-        return voiced and self._likely
+            return Run(self._model, self._hop, self._state)
+        return self._voiced and self._likely
+
+    def told(self, answer: Answer, /) -> bool:
+        """Return whether there is voice in the frame that asked."""
+        scores, self._state = answer
+        self._likely = bool(1 - scores[0, self._silence] >= self._threshold)
+        self._filled = 0
+        return self._voiced and self._likely

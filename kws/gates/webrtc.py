@@ -41,4 +41,4 @@ class Detector:
             frame = np.clip(frame, -1, _HIGHEST)
         np.multiply(frame, _FULL_SCALE, out=self._scaled)
         self._pcm[:] = self._scaled
-        return bool(self._vad.is_speech(self._bytes, self._rate))
+        return bool(self._vad.is_speech(self._bytes, self._rate, self.frame))
