@@ -19,8 +19,15 @@ positive_data_acceptance.expected-statuses = ["2xx", "413"]
 [[operations]]
 include-path = "/v1/classify"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "413", "422"]
+[[operations]]
+include-path = "/v1/thresholds"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "413", "422"]
+[[operations]]
+include-path = "/v1/recordings/{audio}"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "404"]
 """
-"""No schema says how long a body may be as bytes, nor which bytes are a recording."""
+"""No schema says how long a body may be as bytes, nor which bytes are a recording, nor which words
+there are."""
 
 
 def test_it_is_as_the_description_says(home, tmp_path):

@@ -33,12 +33,21 @@ class Thresholds:
     def __init__(self, house: House) -> None:
         self._house = house
 
-    async def get(self, request: Request) -> Response:
-        """Answer with those that hold, and where they are kept."""
-        return self._answer(None)
+    async def answer(self, request: Request) -> Response:
+        """Answer with those that hold, and where they are kept; before that, POST changes them."""
+        note = await self._change(request) if request.method == "POST" else None
+        built = self._house.built
+        return JSONResponse(
+            {
+                "thresholds": dict(built.levels),
+                "kept_in": str(built.kept),
+                "set_by_config": built.fixed,
+                "note": note,
+            }
+        )
 
-    async def post(self, request: Request) -> Response:
-        """Let these hold, and keep them for the next start."""
+    async def _change(self, request: Request) -> str | None:
+        """Let thresholds hold, and keep them for the next start; return why they are not kept."""
         body = await whole(request, LONGEST, self._house.settings.timeout_s)
         try:
             wanted = msgspec.json.decode(body, type=Levels)
@@ -49,15 +58,4 @@ class Thresholds:
         except ConfigError as error:
             raise HTTPException(422, str(error)) from None
         self._house.live.tell(Changed(changed.levels))
-        return self._answer(changed.note)
-
-    def _answer(self, note: str | None) -> Response:
-        built = self._house.built
-        return JSONResponse(
-            {
-                "thresholds": dict(built.levels),
-                "kept_in": str(built.kept),
-                "set_by_config": built.fixed,
-                "note": note,
-            }
-        )
+        return changed.note
