@@ -25,6 +25,7 @@ from kws.serve.build import build
 from kws.serve.config import Config
 from kws.serve.config import Model as Wanted
 from kws.serve.network import planned
+from kws.serve.streams import Streams
 from kws.serve.wyoming.server import Server
 from kws.serve.wyoming.settings import Wyoming
 
@@ -52,12 +53,14 @@ def serving(*paths, **settings):
     """A server as the daemon makes it, on a port of its own."""
     settings = Wyoming(**{"uri": "tcp://127.0.0.1:0", **settings})
     config = Config(model=[Wanted(str(path)) for path in paths], wyoming=settings)
-    made = Server(settings, planned(build(config)).offer)
+    streams = Streams()
+    made = Server(settings, planned(build(config)).offer, streams)
     try:
         until(lambda: made.address)
         yield made
     finally:
         made.shut(PATIENCE_S)
+        streams.close(PATIENCE_S)
         assert made.failure is None
         assert not made._thread.is_alive()
 
@@ -76,7 +79,8 @@ class Guest:
 
     async def say(self, *events):
         for event in events:
-            await self._client.write_event(event if isinstance(event, Event) else event.event())
+            written = event if isinstance(event, Event) else event.event()
+            await asyncio.wait_for(self._client.write_event(written), PATIENCE_S)
 
     async def next(self):
         """The next event; None: the server has closed."""
@@ -135,7 +139,8 @@ def visit(made, *steps):
             return await step(guest)
 
     async def every():
-        return await asyncio.gather(*(one(step) for step in steps))
+        everyone = asyncio.gather(*(one(step) for step in steps))
+        return await asyncio.wait_for(everyone, 2 * PATIENCE_S)
 
     return asyncio.run(every())
 

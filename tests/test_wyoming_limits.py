@@ -31,6 +31,7 @@ from kws.serve.ears import DiedError
 from kws.serve.http.house import House
 from kws.serve.network import Network, planned
 from kws.serve.notify import Notify
+from kws.serve.streams import Streams
 from kws.serve.wyoming import announce, connection, server, wire
 from kws.serve.wyoming.doors import door
 from kws.serve.wyoming.settings import Wyoming
@@ -234,6 +235,48 @@ def test_one_stream_too_many_is_told_and_closed(model):
         assert still_hears(served)
 
 
+def test_who_is_sent_away_is_told_why_however_much_it_sends(model):
+    """Home Assistant streams on: what nobody reads must not take the reason with it."""
+    form = {"rate": RATE, "width": 2, "channels": 1}
+    piece = line(type="audio-chunk", data=form, payload_length=2_048) + bytes(2_048)
+    with serving(model, max_streams=1) as served:
+        with socket.create_connection(served.address, timeout=PATIENCE_S) as first:
+            first.sendall(piece + line(type="ping"))
+            assert b"pong" in first.recv(65_536)
+            for _ in range(5):
+                told = raw(served, piece * 2_000)
+                assert b"1 streams are heard already" in told
+        until(lambda: not served._connections)
+
+
+def test_what_comes_too_fast_waits_in_the_network(served, monkeypatch):
+    """Nobody fills our memory with audio; others are heard meanwhile."""
+    form = {"rate": RATE, "width": 2, "channels": 1}
+    piece = line(type="audio-chunk", data=form, payload_length=2_048) + bytes(2_048)
+    steps = Spotter.steps
+
+    def dawdles(self, samples, rate, events):
+        if samples is not None and not samples.any():
+            time.sleep(0.02)
+        return steps(self, samples, rate, events)
+
+    monkeypatch.setattr(Spotter, "steps", dawdles)
+    with socket.create_connection(served.address) as client:
+        client.setblocking(False)
+        sent, most, ends = 0, 0, time.monotonic() + 1.5
+        while time.monotonic() < ends:
+            try:
+                sent += client.send(piece * 100)
+            except BlockingIOError:
+                time.sleep(0.005)
+            for each in list(served._connections):
+                ear = each._ear
+                most = max(most, len(each._inbox), ear.waiting if ear else 0)
+        assert sent > 1_000_000
+        assert most < 300_000
+        assert still_hears(served)
+
+
 def test_connections_are_limited_too(model, monkeypatch, lines):
     monkeypatch.setattr(server, "SPARE", 1)
     with serving(model, max_streams=1) as served:
@@ -270,17 +313,17 @@ def test_who_takes_nothing_is_let_go(model, monkeypatch):
 
 def test_who_does_not_take_the_last_word_is_let_go(model, monkeypatch):
     """It counts until then; what it has not taken is dropped."""
-    monkeypatch.setattr(server, "LAST_S", 0.5)
+    monkeypatch.setattr(connection, "LINGER_S", 0.5)
     with serving(model) as served, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         client.settimeout(PATIENCE_S)
         client.connect(served.address)
         until(lambda: served._connections)
         [there] = served._connections
-        made = there._writer.transport.get_extra_info("socket")
+        made = there._transport.get_extra_info("socket")
         made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
         client.sendall(line(type="describe") * 40 + b"nonsense\n")
-        until(there._writer.transport.is_closing)
+        until(lambda: there._leaves)
         assert served._connections
         until(lambda: not served._connections)
         told = b""
@@ -299,13 +342,13 @@ def test_nonsense_does_not_fill_the_log(served, lines):
 
 
 def test_what_goes_wrong_while_hearing_is_that_clients_alone(served, lines, monkeypatch):
-    def breaks(self, samples, rate):
+    def breaks(self, samples, rate, events):
         if rate == 48_000:
             raise MemoryError("no more")
-        return push(self, samples, rate)
+        return steps(self, samples, rate, events)
 
-    push = Spotter.push
-    monkeypatch.setattr(Spotter, "push", breaks)
+    steps = Spotter.steps
+    monkeypatch.setattr(Spotter, "steps", breaks)
 
     async def plays(guest):
         await guest.play(said("jarvis", rate=48_000), 48_000, piece=500_000)
@@ -318,11 +361,11 @@ def test_what_goes_wrong_while_hearing_is_that_clients_alone(served, lines, monk
 def test_a_model_that_takes_its_time_keeps_nobody_from_asking(served, monkeypatch):
     """The loop answers while it hears."""
 
-    def dawdles(self, samples, rate):
+    def dawdles(self, samples, rate, events):
         time.sleep(1.0)
         return []
 
-    monkeypatch.setattr(Spotter, "push", dawdles)
+    monkeypatch.setattr(Spotter, "steps", dawdles)
 
     async def both(made):
         async with visiting(made) as slow, visiting(made) as other:
@@ -440,6 +483,27 @@ def test_the_daemon_hears_for_others_beside_its_microphone(model, tmp_path, line
     assert made.failure is None
 
 
+def test_a_daemon_without_a_microphone_hears_for_others(model, tmp_path):
+    """On a machine in the cellar; nothing is lost there, and its watchdog is fed."""
+    path, told = tmp_path / "kws.toml", []
+    path.write_text(
+        f'microphone = []\n[[model]]\npath = "{model}"\n[wyoming]\nuri = "tcp://127.0.0.1:0"\n'
+    )
+    notify = Notify({})
+    notify.watchdog = lambda: told.append("alive")
+    daemon = Daemon(path, lambda microphone: pytest.fail("a microphone"), notify)
+    running = threading.Thread(target=daemon.run)
+    running.start()
+    try:
+        until(lambda: daemon._network._wyoming and daemon._network._wyoming.address)
+        assert visit(daemon._network._wyoming, jarvis) == [["jarvis"]]
+        until(lambda: told)
+    finally:
+        daemon.stop()
+        running.join(PATIENCE_S)
+    assert not running.is_alive()
+
+
 def test_a_server_that_died_ends_the_daemon(network, model):
     made = arranged(network, model)
     network.check()
@@ -542,7 +606,7 @@ def test_it_is_found_by_multicast_until_it_ends(model, lines):
 
     config = Config(model=[Wanted(str(model))], wyoming=Wyoming())
     settings = Wyoming(uri="tcp://127.0.0.1:0", zeroconf=True)
-    made = server.Server(settings, planned(build(config)).offer)
+    made = server.Server(settings, planned(build(config)).offer, Streams())
     try:
         until(lambda: made.address)
         name, added, removed, service = asyncio.run(found(made))
@@ -572,7 +636,7 @@ def test_a_network_without_multicast_is_told_and_borne(model, lines, monkeypatch
     monkeypatch.setattr("zeroconf.asyncio.AsyncZeroconf", fails)
     config = Config(model=[Wanted(str(model))], wyoming=Wyoming())
     settings = Wyoming(uri="tcp://127.0.0.1:0", zeroconf=True)
-    made = server.Server(settings, planned(build(config)).offer)
+    made = server.Server(settings, planned(build(config)).offer, Streams())
     try:
         until(lambda: ("warning", "wyoming: can't be announced by zeroconf: no network") in lines)
         assert still_hears(made)

@@ -171,7 +171,8 @@ def read(path: Path | None) -> Config:
 def _check(config: Config) -> None:
     """Raise ValidationError for what no part shows alone."""
     for kind in ("model", "microphone"):
-        if not getattr(config, kind):
+        elsewhere = kind == "microphone" and config.wyoming is not None  # it hears only for others
+        if not getattr(config, kind) and not elsewhere:
             raise msgspec.ValidationError(f"at least one is needed - at `$.{kind}`")
     names = [each.name for each in config.microphone]
     for number, name in enumerate(names):

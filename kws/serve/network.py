@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SHUT_S = 1.0
 """So long a server that is replaced may take to free its address."""
+STREAMS_STOP_S = 0.2
+"""So long the last turn may take."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Network:
         if self._wyoming is None:
             from kws.serve.wyoming.server import Server
 
-            self._wyoming = Server(wanted, plan.offer)
+            self._wyoming = Server(wanted, plan.offer, self._house.streams)
         self._wyoming.offer = plan.offer
 
     def check(self) -> None:
@@ -71,6 +73,7 @@ class Network:
         self._web.close(0.0)
         if self._wyoming is not None:
             self._wyoming.shut(timeout)
+        self._house.streams.close(STREAMS_STOP_S)
 
 
 def planned(built: Built) -> Plan:

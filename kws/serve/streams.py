@@ -4,98 +4,165 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from kws.flow import Detection, Event, Samples
-from kws.spotter import Spotter
+from numpy.typing import NDArray
+
+from kws.flow import Detection, Event
+from kws.serve.priority import make_way
+from kws.steps import Steps, together
+
+if TYPE_CHECKING:
+    from kws.spotter import Spotter
+
+GATHER_S = 0.01
+"""Rounds begin so far apart at least: what comes meanwhile is heard together."""
+TURN_S = 0.5
+"""A stream's turn: so much of its audio is heard before others have theirs."""
+FULL, PIECE = 65_536, 512
+"""Bytes that may wait for a stream; and what a piece of them weighs beside its samples."""
+
+Heard: TypeAlias = "list[Detection] | Exception"
+Samples: TypeAlias = NDArray[Any]
 
 
 class Streams:
-    """Hears for whoever asks on an event loop, which never waits for a model.
+    """Hears for whoever asks on event loops, which never wait for a model.
 
-    An ear has one piece of audio waiting at most, for its owner awaits what was heard: what comes
-    too fast waits in the network, and all that waits together is no more than a piece a stream.
+    What comes at the same time is heard in one round, on a thread that makes way for our own
+    microphones; it begins with the first stream.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._waiting: list[_Job] = []
+    def __init__(self) -> None:
+        self._waiting: list[Ear] = []
         self._closing = False
+        self._began = 0.0  # the last round
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="streams", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
-    def open(self, make: Callable[[], Spotter], words: Iterable[str]) -> Ear:
-        """Begin a stream. make: its spotter, on the thread of this; words: which are told."""
-        return Ear(self._put, make, words)
+    def open(
+        self, make: Callable[[], Spotter], words: Iterable[str], told: Callable[[Heard], None]
+    ) -> Ear:
+        """Begin a stream for the loop that runs here.
+
+        make: its spotter, on the thread of this. words: which are told. told: is called on the
+        loop after each turn, with the words of it, or with what went wrong: that ends the stream.
+        """
+        with self._changed:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="streams", daemon=True)
+                self._thread.start()
+        return Ear(self, make, words, told)
 
     def close(self, timeout: float) -> None:
         """Hear nothing more."""
         with self._changed:
             self._closing = True
             self._changed.notify()
-        self._thread.join(timeout)
+        if self._thread is not None:
+            self._thread.join(timeout)
 
-    def _put(self, job: _Job) -> asyncio.Future[list[Detection]]:
+    def put(self, ear: Ear, piece: _Piece) -> None:
+        """Let a stream hear a piece when its turn comes."""
         with self._changed:
-            self._waiting.append(job)
-            self._changed.notify()
-        return job.heard
+            ear.pieces.append(piece)
+            if not ear.queued:
+                ear.queued = True
+                self._waiting.append(ear)
+                if len(self._waiting) == 1:
+                    self._changed.notify()
 
     def _run(self) -> None:
-        while jobs := self._next():
-            done = _round(jobs)
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(_settle, done)
+        make_way()
+        while turns := self._next():
+            failed = together([turn.steps() for turn in turns])
+            by_loop: dict[asyncio.AbstractEventLoop, list[_Turn]] = {}
+            for turn, failure in zip(turns, failed, strict=True):
+                turn.failure = failure
+                by_loop.setdefault(turn.ear.loop, []).append(turn)
+            for loop, done in by_loop.items():
+                with suppress(RuntimeError):  # it is closed: nobody waits there any more
+                    loop.call_soon_threadsafe(_tell, done)
 
-    def _next(self) -> list[_Job]:
-        """Return all that waits; nothing: it is over."""
+    def _next(self) -> list[_Turn]:
+        """Return a turn of each stream for which audio waits; none: it is over."""
         with self._changed:
             while not self._waiting and not self._closing:
                 self._changed.wait()
-            jobs, self._waiting = self._waiting, []
-            return [] if self._closing else jobs
+        time.sleep(max(0.0, self._began + GATHER_S - time.monotonic()))
+        self._began = time.monotonic()
+        with self._changed:
+            ears, self._waiting = self._waiting, []
+            turns = [_Turn(ear) for ear in ears]
+            for ear in ears:
+                ear.queued = bool(ear.pieces)
+            self._waiting += [ear for ear in ears if ear.queued]
+            return [] if self._closing else turns
 
 
 class Ear:
-    """One stream of audio, from 0 s on. All methods return at once, what was heard comes later."""
+    """One stream of audio, from 0 s on. For its loop alone; all methods return at once.
+
+    waiting: bytes that were not heard yet; when it is `full`, please wait before giving more.
+    """
 
     def __init__(
         self,
-        put: Callable[[_Job], asyncio.Future[list[Detection]]],
+        streams: Streams,
         make: Callable[[], Spotter],
         words: Iterable[str],
+        told: Callable[[Heard], None],
     ) -> None:
-        self._put, self._make = put, make
+        self.loop = asyncio.get_running_loop()
+        self.waiting, self.closed = 0, False
+        self.pieces: deque[_Piece] = deque()
+        self.queued = False
+        self._streams, self._make, self._told = streams, make, told
         self._spotter: Spotter | None = None
         self._words, self._armed = frozenset(words), frozenset[str]()
+
+    @property
+    def full(self) -> bool:
+        """Whether as much waits as may."""
+        return self.waiting >= FULL
 
     def arm(self, words: Iterable[str]) -> None:
         """Listen for these from the next audio on; for none of them: tell nothing."""
         self._words = frozenset(words)
 
-    def hear(self, samples: Samples, rate: int) -> asyncio.Future[list[Detection]]:
-        """Hear samples, float32 [n] or [n, channels]."""
-        return self._ask(samples, rate)
+    def hear(self, samples: Samples, rate: int) -> None:
+        """Hear samples, float32 or int16, [n] or [n, channels]."""
+        turn = max(1, round(TURN_S * rate))
+        if len(samples) <= turn:
+            self._put((samples, rate))
+        else:
+            for at in range(0, len(samples), turn):
+                self._put((samples[at : at + turn], rate))
 
-    def finish(self) -> asyncio.Future[list[Detection]]:
+    def finish(self) -> None:
         """Hear the silence after the end, so that the last word is known."""
-        return self._ask(None, 0)
+        self._put((None, 0))
 
-    def _ask(self, samples: Samples | None, rate: int) -> asyncio.Future[list[Detection]]:
-        heard: asyncio.Future[list[Detection]] = asyncio.get_running_loop().create_future()
-        return self._put(_Job(self, samples, rate, heard))
+    def close(self) -> None:
+        """Hear nothing more, and be told of nothing."""
+        self.closed = True
 
-    def _do(self, samples: Samples | None, rate: int) -> list[Detection]:
-        """Hear a piece; None: the end."""
-        spotter, words = self._ready(), self._words
-        events: Sequence[Event]
-        events = spotter.finish() if samples is None else spotter.push(samples, rate)
-        return [e for e in events if isinstance(e, Detection) and e.keyword in words]
+    def _put(self, piece: _Piece) -> None:
+        self.waiting += _weight(piece)
+        self._streams.put(self, piece)
 
-    def _ready(self) -> Spotter:
+    def tell(self, weight: int, heard: Heard) -> None:
+        """Tell what a turn came to."""
+        self.waiting -= weight
+        if not self.closed:
+            self.closed = isinstance(heard, Exception)
+            self._told(heard)
+
+    def ready(self) -> Spotter:
         """Return the spotter, which listens for what is wanted."""
         if self._spotter is None:
             self._spotter = self._make()
@@ -107,42 +174,47 @@ class Ear:
             self._spotter.set_threshold(levels)
         return self._spotter
 
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """A piece of audio that waits, None: the end; and who waits for what was heard."""
-
-    ear: Ear
-    samples: Samples | None
-    rate: int
-    heard: asyncio.Future[list[Detection]]
+    def wanted(self, events: Sequence[Event]) -> list[Detection]:
+        """Return the words that are listened for."""
+        words = self._words
+        return [e for e in events if isinstance(e, Detection) and e.keyword in words]
 
 
-_Done = tuple[_Job, "list[Detection] | Exception"]
+_Piece: TypeAlias = "tuple[Samples | None, int]"
+"""Samples and their rate; None: the end."""
 
 
-def _round(jobs: list[_Job]) -> list[_Done]:
-    """Hear what came for several streams, each at most once.
+class _Turn:
+    """What a stream hears at once: up to half a second."""
 
-    Here, and nowhere else, their audio is in one place: this is where hops of many streams can
-    become one call of the model.
-    """
-    done: list[_Done] = []
-    for job in jobs:
-        if job.heard.cancelled():
-            continue
-        try:
-            done.append((job, job.ear._do(job.samples, job.rate)))  # noqa: SLF001 - one room
-        except Exception as error:  # noqa: BLE001 - whose stream it is hears of it, no one else
-            done.append((job, error))
-    return done
+    def __init__(self, ear: Ear) -> None:
+        self.ear, self.weight = ear, 0
+        self.pieces: list[_Piece] = []
+        self.found: list[Detection] = []
+        self.failure: Exception | None = None
+        seconds = 0.0
+        while ear.pieces and seconds < TURN_S:
+            samples, rate = piece = ear.pieces.popleft()
+            self.pieces.append(piece)
+            self.weight += _weight(piece)
+            seconds += 0.0 if samples is None else len(samples) / rate
+
+    def steps(self) -> Steps:
+        """Hear it, in steps; find the words that are to be told."""
+        if self.ear.closed:
+            return
+        spotter = self.ear.ready()
+        for samples, rate in self.pieces:
+            events: list[Event] = []
+            yield from spotter.steps(samples, rate, events)
+            if events:
+                self.found += self.ear.wanted(events)
 
 
-def _settle(done: list[_Done]) -> None:
-    for job, result in done:
-        if job.heard.done():
-            continue
-        if isinstance(result, Exception):
-            job.heard.set_exception(result)
-        else:
-            job.heard.set_result(result)
+def _weight(piece: _Piece) -> int:
+    return PIECE + (0 if piece[0] is None else piece[0].nbytes)
+
+
+def _tell(turns: Sequence[_Turn]) -> None:
+    for turn in turns:
+        turn.ear.tell(turn.weight, turn.failure or turn.found)

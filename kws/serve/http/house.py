@@ -15,6 +15,7 @@ from kws.serve.http.settings import Http
 from kws.serve.http.shelf import Shelf
 from kws.serve.http.worker import Worker
 from kws.serve.retune import Retuned
+from kws.serve.streams import Streams
 from kws.session import Model
 from kws.sinks import Fact, Heard, Lost, OnOff
 
@@ -36,8 +37,8 @@ class House:
     words: Counter[tuple[str, str]] = field(default_factory=Counter)
     losses: Counter[str] = field(default_factory=Counter)
     classifying: Worker = field(default_factory=lambda: Worker("classify"))
-    listening: Worker = field(default_factory=lambda: Worker("listen"))
     reading: Worker = field(default_factory=lambda: Worker("read"))
+    streams: Streams = field(default_factory=Streams)
 
     @property
     def models(self) -> list[Model]:

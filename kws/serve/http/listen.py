@@ -7,13 +7,13 @@ from contextlib import suppress
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from kws.flow import Detection
 from kws.serve.config import Microphone
 from kws.serve.http.events import TRY_AGAIN
 from kws.serve.http.house import House
-from kws.spotter import Spotter
+from kws.serve.streams import Heard
 from kws.terminal.lines import record
 
 RATES = range(8_000, 192_001)
@@ -27,7 +27,7 @@ LONGEST = 1 << 17
 
 
 class Listen:
-    """Spotters for microphones elsewhere, on a thread that makes way for our own."""
+    """Hears microphones elsewhere, on the thread that hears for all others."""
 
     def __init__(self, house: House) -> None:
         self._house, self._there = house, 0
@@ -50,24 +50,39 @@ class Listen:
             self._there -= 1
 
     async def _hear(self, socket: WebSocket, rate: int) -> None:
-        do = self._house.listening.do
-        spotter = await do(partial(self._house.built.spotter, Microphone()))
-        while True:
-            try:
-                message = await asyncio.wait_for(socket.receive(), SILENT_S)
-            except (asyncio.TimeoutError, TimeoutError):
-                await socket.close(WRONG, f"no audio for {SILENT_S:g} s")
-                return
-            if message["type"] == "websocket.disconnect":
-                return
-            data = message.get("bytes") or b""
-            if not data or len(data) % 2 or len(data) > LONGEST:
-                code = FAR if len(data) > LONGEST else WRONG
-                await socket.close(code, "send 16-bit samples, two seconds at most a message")
-                return
-            for word in await do(partial(_words, spotter, data, rate)):
-                await socket.send_json(record(word))
+        built, heard = self._house.built, asyncio.Queue[Heard]()
+        words = [keyword.name for keyword in built.keywords]
+        ear = self._house.streams.open(
+            partial(built.spotter, Microphone()), words, heard.put_nowait
+        )
+        try:
+            while (samples := await _received(socket)) is not None:
+                ear.hear(samples, rate)
+                while ear.waiting or not heard.empty():
+                    await _told(socket, await heard.get())
+        finally:
+            ear.close()
 
 
-def _words(spotter: Spotter, data: bytes, rate: int) -> list[Detection]:
-    return spotter.push(np.frombuffer(data, "<i2").astype(np.int16, copy=False), rate)
+async def _received(socket: WebSocket) -> NDArray[np.int16] | None:
+    """Return what a microphone sends next; None: it has gone, or was sent away."""
+    try:
+        message = await asyncio.wait_for(socket.receive(), SILENT_S)
+    except (asyncio.TimeoutError, TimeoutError):
+        await socket.close(WRONG, f"no audio for {SILENT_S:g} s")
+        return None
+    if message["type"] == "websocket.disconnect":
+        return None
+    data = message.get("bytes") or b""
+    if not data or len(data) % 2 or len(data) > LONGEST:
+        code = FAR if len(data) > LONGEST else WRONG
+        await socket.close(code, "send 16-bit samples, two seconds at most a message")
+        return None
+    return np.frombuffer(data, "<i2").astype(np.int16, copy=False)
+
+
+async def _told(socket: WebSocket, heard: Heard) -> None:
+    if isinstance(heard, Exception):
+        raise heard
+    for word in heard:
+        await socket.send_json(record(word))

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-Result = TypeVar("Result")
+from kws.serve.priority import make_way
 
-NICENESS = 10
+Result = TypeVar("Result")
 
 
 class Worker:
@@ -34,9 +31,7 @@ class Worker:
         return await asyncio.wrap_future(future)
 
     def _run(self) -> None:
-        if sys.platform == "linux":  # elsewhere it would be the whole process
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        make_way()
         while True:
             future, work = self._waiting.get()
             if future.set_running_or_notify_cancel():

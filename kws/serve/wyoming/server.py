@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from kws.errors import KwsError
 from kws.serve import logs
 from kws.serve.backoff import Backoff
+from kws.serve.priority import make_way
 from kws.serve.seldom import Seldom
-from kws.serve.streams import Ear, Streams
-from kws.serve.wyoming import connection, wire
+from kws.serve.streams import Ear, Heard, Streams
+from kws.serve.wyoming import connection
 from kws.serve.wyoming.announce import announce
 from kws.serve.wyoming.connection import Connection
 from kws.serve.wyoming.doors import Door, door
@@ -22,9 +24,8 @@ from kws.serve.wyoming.settings import Wyoming
 SPARE = 32
 """Connections besides those that may have a stream: they ask what there is, and leave."""
 SWEEP_S = 5.0
-LAST_S = 5.0
-"""So long a client may take for the last that it is told."""
-STREAMS_STOP_S = 0.2
+BUFFER = 65_536
+"""Bytes that are read at once. One buffer does: what is read is put away before the next."""
 STRANGERS = 64
 """So many that may not come in are told of, each once."""
 
@@ -40,8 +41,9 @@ class Server:
     address: where it listens; None: not yet. failure: what it died of.
     """
 
-    def __init__(self, settings: Wyoming, offer: Offer) -> None:
-        self.settings, self.offer = settings, offer
+    def __init__(self, settings: Wyoming, offer: Offer, streams: Streams) -> None:
+        self.settings, self.offer, self._streams = settings, offer, streams
+        self.buffer = memoryview(bytearray(BUFFER))
         self.address: tuple[str, int] | None = None
         self.failure: BaseException | None = None
         self._door: Door = door("wyoming", settings.uri, settings.allow)
@@ -51,7 +53,6 @@ class Server:
         self._complaints = Seldom()
         self._ended = asyncio.Event()
         self._loop = asyncio.new_event_loop()
-        self._streams = Streams(self._loop)
         self._thread = threading.Thread(target=self._run, name="wyoming", daemon=True)
         self._thread.start()
 
@@ -63,32 +64,46 @@ class Server:
 
     # -- for connections --------------------------------------------------------------------
 
-    def open(self, words: tuple[str, ...]) -> Ear:
+    def meet(self, client: Connection, address: str) -> bool:
+        """Return whether somebody may come in."""
+        full = len(self._connections) >= self.settings.max_streams + SPARE
+        if full or not self._door.lets_in(address):
+            self._refused(address, "too many connections" if full else "allow does not name it")
+            return False
+        self._connections.add(client)
+        return True
+
+    def leave(self, client: Connection) -> None:
+        """Forget somebody."""
+        self._connections.discard(client)
+
+    def open(self, words: tuple[str, ...], told: Callable[[Heard], None]) -> Ear:
         """Begin a stream. Raises BusyError."""
         if len(self._ears) >= self.settings.max_streams:
             raise BusyError(f"{len(self._ears)} streams are heard already, no more can be")
-        ear = self._streams.open(self.offer.spotter, words)
+        ear = self._streams.open(self.offer.spotter, words, told)
         self._ears.add(ear)
         return ear
 
     def close(self, ear: Ear) -> None:
         """End a stream."""
+        ear.close()
         self._ears.discard(ear)
 
-    def complain(self, text: str) -> None:
-        """Log what a client did wrong, unless many do."""
-        self._complaints.say("warning", text)
+    def complain(self, text: str, level: str = "warning") -> None:
+        """Log what a client did wrong, or what went wrong with it, unless that is often."""
+        self._complaints.say(level, text)
 
     # -- on its own thread ------------------------------------------------------------------
 
     def _run(self) -> None:
+        make_way()
         self._loop.set_exception_handler(_odd)
         try:
             self._loop.run_until_complete(self._serve())
         except BaseException as error:  # noqa: BLE001 - the daemon ends, and says why
             self.failure = error
         finally:
-            self._streams.close(STREAMS_STOP_S)
             self._loop.close()
 
     async def _serve(self) -> None:
@@ -106,12 +121,9 @@ class Server:
             if announcing is not None:
                 announcing.cancel()
                 await asyncio.gather(announcing, return_exceptions=True)
-            for each in self._connections:
+            for each in list(self._connections):
                 each.abort()
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)  # in which they are lost
 
     async def _listening(self) -> asyncio.Server | None:
         """Listen, as soon as nobody else does there; None: it is over before."""
@@ -125,7 +137,7 @@ class Server:
         """Listen; None: the address can't be had."""
         host, port = self._door.host, self._door.port
         try:
-            server = await asyncio.start_server(self._met, host, port, limit=wire.HEADER)
+            server = await self._loop.create_server(lambda: Connection(self), host, port)
         except OSError as error:
             logs.say("warning", f"wyoming: can't listen on {host}:{port}: {error.strerror}")
             return None
@@ -139,32 +151,6 @@ class Server:
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._ended.wait(), seconds)
         return self._ended.is_set()
-
-    async def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer somebody who comes in. Raises nothing but for a cancellation."""
-        peer = writer.get_extra_info("peername") or ("",)
-        name = f"wyoming {peer[0]}"
-        full = len(self._connections) >= self.settings.max_streams + SPARE
-        if full or not self._door.lets_in(peer[0]):
-            self._refused(peer[0], "too many connections" if full else "allow does not name it")
-            writer.transport.abort()
-            return
-        client = Connection(reader, writer, self, name)
-        self._connections.add(client)
-        try:
-            await client.run()
-        except (OSError, EOFError):  # it went away in the midst of something
-            pass
-        except Exception as error:  # noqa: BLE001 - a client's trouble is not the daemon's
-            self._complaints.say("error", f"{name}: {type(error).__name__}: {error}")
-        finally:
-            writer.close()
-            try:  # it counts until it has taken what it was told
-                with suppress(OSError, asyncio.TimeoutError, TimeoutError):
-                    await asyncio.wait_for(writer.wait_closed(), LAST_S)
-            finally:
-                writer.transport.abort()
-                self._connections.discard(client)
 
     def _refused(self, address: str, why: str) -> None:
         if address not in self._strangers and len(self._strangers) < STRANGERS:
