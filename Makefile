@@ -2,12 +2,13 @@
 # is enough.
 PYTHON := .venv/bin/python
 
-.PHONY: help run test bench soak peers model demo clean
+.PHONY: help run test bench load soak peers model demo clean
 
 help:
 	@echo "make run     hear you (without a microphone: hear the demo recording)"
 	@echo "make test    lint, types, tests"
 	@echo "make bench   what spotting costs here, how well it hears -> benchmarks/*.json"
+	@echo "make load    how many streams one core holds, beside a peer -> benchmarks/serve.json"
 	@echo "make soak    hours of listening, losses and reloads -> benchmarks/soak.json (10 minutes)"
 	@echo "make peers   other spotters beside this one -> benchmarks/peers.json (an hour)"
 	@echo "make model   train the bundled model again (needs the recordings; up to 100 minutes)"
@@ -32,6 +33,10 @@ bench:
 	$(PYTHON) -m benchmarks.accuracy
 	$(PYTHON) -m benchmarks.gate
 	$(PYTHON) -m benchmarks.det
+
+load:
+	@.ci/setup test
+	$(PYTHON) -m benchmarks.serve --work .peers
 
 soak:
 	@.ci/setup test
