@@ -27,8 +27,6 @@ from kws.sources.demo import RECORDING
 WORDS = Path(__file__).parent.parent / "tests" / "words"
 ROUND_S = 300.0
 """About so long is a round: a loss of the microphone, and a new config."""
-EXIT_S = 600.0
-"""A thread that hangs would end this process before its figures are written."""
 
 CONFIG = """
 [log]
@@ -153,10 +151,8 @@ class Soaked:
         outlet, jacks = partial(Counted, self.ledger), self._jacks
         with ExitStack() as patches:
             self.clock.rule(patches)
-            for name, instead in {
-                "audience.Outlet": outlet, "keeping.Outlet": outlet, "daemon.EXIT_S": EXIT_S
-            }.items():  # fmt: skip
-                patches.enter_context(patch(f"kws.serve.{name}", instead))
+            for name in "audience", "keeping":
+                patches.enter_context(patch(f"kws.serve.{name}.Outlet", outlet))
             log = patches.enter_context((self._folder / "log").open("w", encoding="utf-8"))
             patches.enter_context(redirect_stderr(log))
             self._daemon = Daemon(self._config, lambda one: jacks[one.name].open(), self.notify)

@@ -126,13 +126,11 @@ class Home:
 
 @contextmanager
 def living(folder, settings="[http]\nport = 0\n"):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kws.serve.daemon.EXIT_S", 3_600)  # or a slow end would end all tests
-        home = Home(folder, settings)
-        try:
-            yield home
-        finally:
-            home.close()
+    home = Home(folder, settings)
+    try:
+        yield home
+    finally:
+        home.close()
 
 
 @pytest.fixture(scope="module")

@@ -176,16 +176,17 @@ def test_a_target_that_is_no_path_leads_nowhere(home, target):
     assert list(json.loads(body)) == ["error"]
 
 
-def test_who_asks_for_the_head_of_a_stream_gets_that_alone(home):
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/live"])
+def test_who_asks_for_the_head_of_a_stream_gets_that_alone(home, path):
     """And may go on to ask, as after any answer."""
     with home.connected() as connection:
-        connection.request("HEAD", "/v1/events")
+        connection.request("HEAD", path)
         answer = connection.getresponse()
         assert answer.getheader("content-type").startswith("text/event-stream")
         assert answer.read() == b""
         connection.request("GET", "/openapi.json")
         assert connection.getresponse().status == 200
-    assert not home.daemon._house.feed.followers
+    assert not home.daemon._house.feed.followers + home.daemon._house.live.followers
 
 
 # -- who takes his time -----------------------------------------------------------------------

@@ -16,7 +16,7 @@ from telling import heard, until
 from test_http import lines, living
 
 from kws.flow import Block
-from kws.serve.http.feed import Feed
+from kws.serve.feed import Feed
 from kws.serve.live import Tap
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,7 +48,21 @@ def serve(
         portaudio()
         faulthandler.enable()  # the watchdog's signal then leaves in the log where it hung
         daemon.handle_signals()
-        daemon.run()
+        try:
+            daemon.run()
+        finally:
+            if daemon.stuck:
+                _leave_soon(sys.exc_info()[1])
+
+
+def _leave_soon(error: BaseException | None) -> None:
+    """End this process, whoever hangs in it; error: why, None: it was told to."""
+    from kws.serve.daemon import EXIT_S
+
+    code = 0 if error is None else getattr(error, "exit_code", 1)
+    leave = threading.Timer(EXIT_S, os._exit, (code,))
+    leave.daemon = True
+    leave.start()
 
 
 def _go_to(folder: Path) -> None:

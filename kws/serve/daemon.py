@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -40,7 +37,8 @@ then what they have begun is ended. Python itself takes up to 0.2 s to end."""
 class Daemon:
     """The long-running service. `run` in the main thread; all else from any.
 
-    path: of the config file; None: what holds without one. make: opens a microphone.
+    path: of the config file; None: what holds without one. make: opens a microphone. stuck: a sound
+    system hung when `run` ended, and would keep this process from ending, too.
     Raises ConfigError, ModelError: it can't be as the config says.
     """
 
@@ -51,7 +49,7 @@ class Daemon:
         self._path, self._notify = path, notify
         # Unlike an Event, it may be put into by a signal that interrupts whoever waits for it.
         self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._stopping = False
+        self._stopping = self.stuck = False
         self._audience = Audience()
         self._ears = Ears(make, self._tell)
         self._plan, self._seats = self._read()
@@ -75,7 +73,7 @@ class Daemon:
                 with suppress(Empty):
                     self._asked.get(timeout=TICK_S)()
         finally:
-            self._end(sys.exc_info()[1])
+            self._end()
 
     def test(self) -> None:
         """Raise DiedError where a model does not give the scores that its card holds."""
@@ -152,18 +150,13 @@ class Daemon:
     def _stop(self) -> None:
         self._stopping = True
 
-    def _end(self, error: BaseException | None) -> None:
-        """Stop listening, let the sinks finish; error: why `run` ends, None: it was told to."""
+    def _end(self) -> None:
+        """Stop listening, let the sinks finish."""
         self._notify.stopping()
         until = time.monotonic() + FLUSH_S
-        stopped = self._ears.close(EARS_STOP_S)
+        self.stuck = not self._ears.close(EARS_STOP_S)
         self._network.close(NETWORK_STOP_S)
         self._audience.close(until - time.monotonic())
-        if not stopped:  # a sound system that hangs would keep this process from ending, too
-            code = 0 if error is None else getattr(error, "exit_code", 1)
-            leave = threading.Timer(EXIT_S, os._exit, (code,))
-            leave.daemon = True
-            leave.start()
 
     def _reload(self) -> None:
         self._notify.reloading()

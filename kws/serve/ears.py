@@ -11,7 +11,7 @@ from kws.serve import logs
 from kws.serve.build import Built
 from kws.serve.config import Health as Limits
 from kws.serve.config import Microphone
-from kws.serve.http.feed import Feed
+from kws.serve.feed import Feed
 from kws.serve.keeping import Keeper
 from kws.serve.listener import Hearing, Listener
 from kws.serve.live import Tap

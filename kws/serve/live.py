@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from kws.flow import Block
-from kws.serve.http.feed import Feed
+from kws.serve.feed import Feed
 from kws.spotter import Spotter
 
 EVERY_S = 0.1

@@ -110,7 +110,6 @@ PATHS: dict[str, dict[str, Any]] = {
         "get": _route(
             "Levels and scores ten times a second, and what happens, as server-sent events",
             {"text/event-stream": {"schema": {"type": "string"}}},
-            other={"503": "Too many follow already"},
         )
     },
     "/v1/thresholds": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 
 from starlette.requests import Request
@@ -23,18 +23,9 @@ class Events:
     def __init__(self, house: House) -> None:
         self._house = house
 
-    @property
-    def _full(self) -> bool:
-        return self._house.is_full
-
     async def sse(self, request: Request) -> Response:
         """Answer with server-sent events."""
-        if self._full:
-            return _full()
-        still = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        if request.method == "HEAD":
-            return Response(None, 200, still, "text/event-stream")
-        return StreamingResponse(self._lines(), 200, still, "text/event-stream")
+        return stream(self._house, request, self._lines)
 
     async def _lines(self) -> AsyncIterator[str]:
         async with aclosing(self._house.feed.follow(ALIVE_S)) as facts:
@@ -43,8 +34,8 @@ class Events:
 
     async def websocket(self, socket: WebSocket) -> None:
         """Send each fact as a message, until either side has had enough."""
-        if self._full:
-            await socket.send_denial_response(_full())
+        if self._house.is_full:
+            await socket.send_denial_response(_too_many())
             return
         await socket.accept()
         sending = asyncio.create_task(self._send(socket))
@@ -64,7 +55,17 @@ class Events:
         await socket.close()
 
 
-def _full() -> Response:
+def stream(house: House, request: Request, lines: Callable[[], AsyncIterator[str]]) -> Response:
+    """Answer with server-sent events, unless too many follow already."""
+    if house.is_full:
+        return _too_many()
+    still = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    if request.method == "HEAD":
+        return Response(None, 200, still, "text/event-stream")
+    return StreamingResponse(lines(), 200, still, "text/event-stream")
+
+
+def _too_many() -> Response:
     return JSONResponse({"error": "too many follow already"}, 503, {"Retry-After": "10"})
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from kws.serve.audience import Audience
 from kws.serve.build import Built
 from kws.serve.ears import Ears
-from kws.serve.http.feed import Feed
+from kws.serve.feed import Feed
 from kws.serve.http.settings import Http
 from kws.serve.http.shelf import Shelf
 from kws.serve.http.worker import Worker

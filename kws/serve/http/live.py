@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import msgspec
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 import kws
+from kws.serve.http.events import stream
 from kws.serve.http.house import House
 from kws.sinks import Keyword
 
@@ -36,10 +36,7 @@ class Live:
 
     async def sse(self, request: Request) -> Response:
         """Answer with server-sent events."""
-        if self._house.is_full:
-            raise HTTPException(503, "too many follow already", {"Retry-After": "10"})
-        still = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(self._lines(), 200, still, "text/event-stream")
+        return stream(self._house, request, self._lines)
 
     async def _lines(self) -> AsyncIterator[str]:
         told = None
