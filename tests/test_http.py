@@ -511,6 +511,13 @@ def test_a_new_config_turns_nobody_away(tmp_path):
         until(lambda: home.daemon._network._web.address is None)
 
 
+def test_it_says_where_it_answers(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("kws.serve.logs.say", lambda level, text: said.append(text))
+    with living(tmp_path) as home:
+        assert f"http: answers at {home.url}" in said
+
+
 def test_an_address_that_is_taken_is_told(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken, living(tmp_path) as home:
         port, said = taken.getsockname()[1], []

@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from kws.errors import ConfigError
+from kws.serve import logs
 from kws.serve.ears import DiedError
 from kws.serve.http.house import House
 from kws.serve.http.settings import Http, token
@@ -59,6 +60,10 @@ class Web:
             return
         opened = None if asked is None else _listening(*asked)
         self.address = None if opened is None else opened.getsockname()[:2]
+        if self.address is not None:
+            host, port = self.address
+            at = f"[{host}]" if ":" in host else host
+            logs.say("info", f"http: answers at http://{at}:{port}")
         if self._socket is not None:
             self._socket.close()
         self._socket, self._asked = opened, asked
