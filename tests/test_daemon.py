@@ -15,9 +15,7 @@ import models
 import numpy as np
 import pytest
 import soundfile
-from telling import living, need
-
-from benchmarks.microphone import virtual_microphone
+from telling import living
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_S = 60
@@ -110,14 +108,6 @@ def serving(folder, env, **options):
         yield served
     finally:
         served.end()
-
-
-@pytest.fixture(scope="module")
-def pulse(request):
-    """A virtual microphone for all tests here, or a reason why they were left out."""
-    need(request, "pulseaudio-utils", "pulseaudio", "pactl", "paplay")
-    with virtual_microphone() as microphone:
-        yield microphone
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """The microphone: a real PortAudio stream over a virtual device, and what can happen to one."""
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +12,7 @@ import models
 import numpy as np
 import pytest
 import soundfile
+from telling import need
 
 from benchmarks.microphone import virtual_microphone
 from export import demo
@@ -25,13 +24,8 @@ PATIENCE_S = 60
 
 @pytest.fixture
 def pulse(request):
-    """A virtual microphone, or a reason why this test was left out."""
-    missing = [name for name in ("pulseaudio", "pactl", "paplay") if shutil.which(name) is None]
-    if missing:
-        reason = f"{request.node.nodeid} needs {', '.join(missing)}: apt install pulseaudio-utils"
-        if os.environ.get("CI"):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+    """A virtual microphone of its own for each test, for here it is taken away."""
+    need(request, "pulseaudio-utils", "pulseaudio", "pactl", "paplay")
     with virtual_microphone() as microphone:
         yield microphone
 

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 import soxr
 from recordings import recordings
-from test_daemon import PATIENCE_S, pulse, serving
+from test_daemon import PATIENCE_S, serving
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
 from wyoming.info import Describe, Info
@@ -24,7 +24,7 @@ from wyoming.wake import Detect, Detection, NotDetected
 
 import kws
 
-__all__ = ["pulse", "recordings"]
+__all__ = ["recordings"]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="PulseAudio, /proc")
 

@@ -24,7 +24,6 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from telling import find, need
 
-from benchmarks.microphone import virtual_microphone
 from export.training.vocabulary import KEYWORDS
 
 ROOT = Path(__file__).parent.parent
@@ -109,14 +108,6 @@ def serving(folder, env, more=""):
         yield served
     finally:
         served.end()
-
-
-@pytest.fixture(scope="module")
-def pulse(request):
-    """A virtual microphone for all tests here, or a reason why they were left out."""
-    need(request, "pulseaudio-utils", "pulseaudio", "pactl", "paplay")
-    with virtual_microphone() as microphone:
-        yield microphone
 
 
 @pytest.fixture(scope="module")
