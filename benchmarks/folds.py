@@ -68,7 +68,9 @@ def opened(checkpoint: Path) -> kws.Model:
         sample_rate=RATE,
         window=config.window,
         hop=config.hop_samples,
-        labels=[cards.Label(name, "background") for name in LABELS],
+        labels=[
+            cards.Label(name, "wake" if name in WAKE_WORDS else "background") for name in LABELS
+        ],
         activation="softmax",
         producer="benchmarks.folds",
         date="",

@@ -9,9 +9,11 @@ import soundfile
 import tomli as tomllib
 import torch
 
+from benchmarks import folds
 from export.training import augment, calibrate, lessons, prior, recordings
 from export.training.__main__ import main
 from export.training.leaving import FOLDS, NOTHING, Leaving, fold_of
+from export.training.network import Config, XVector
 from export.training.recordings import Clip
 from export.training.strips import FORGET_S, IGNORE, Composer, Speech, Word
 from export.training.train import Trainer
@@ -335,6 +337,18 @@ def test_the_held_out_words_reach_no_training(tmp_path, monkeypatch):
     assert set(WAKE_WORDS) == listed
 
 
+def test_a_folds_network_is_heard_as_the_bundled_one_is(tmp_path):
+    """Its wake words have scores; it needs no thresholds."""
+    network = XVector(Config(labels=len(LABELS), channels=8, pooled=8, embedding=8))
+    weights = {f"module.{name}": value for name, value in network.state_dict().items()}
+    checkpoint = tmp_path / "checkpoint.pt"
+    torch.save({"average": weights, "config": network.config.as_card()}, checkpoint)
+
+    found = calibrate.track(folds.opened(checkpoint), [np.zeros(2 * RATE, np.float32)])
+
+    assert (2 * RATE // HOP, len(LABELS)) == found.values.shape
+
+
 def clip(label: str = "cat", speaker: str = "", name: str = "1.wav", text: str = "") -> Clip:
     """A recorded word, or an utterance."""
     kind = "speech" if text else "speech_commands"
@@ -344,15 +358,15 @@ def clip(label: str = "cat", speaker: str = "", name: str = "1.wav", text: str =
 def test_what_is_left_out_is_left_out_of_words_and_transcripts():
     """A word and its utterances; a fold is the same people everywhere, and made of all splits."""
     cats = Leaving(("cat",))
-    folds = [Leaving(fold=number) for number in range(FOLDS)]
+    every = [Leaving(fold=number) for number in range(FOLDS)]
     ann = [clip("cat", "ann", "1.wav"), clip("dog", "ann", "2.wav"), clip("", "ann", text="Hello")]
 
     assert cats.holds(clip("cat"))
     assert cats.holds(clip("speech", text="The Cat, again"))
     assert not cats.holds(clip("speech", text="concatenate"))
     assert ("train",) == cats.splits
-    assert 3 == len(folds[0].splits)
-    assert 1 == sum(all(fold.holds(each) for each in ann) for fold in folds)
+    assert 3 == len(every[0].splits)
+    assert 1 == sum(all(fold.holds(each) for each in ann) for fold in every)
     assert FOLDS == len({fold_of(clip(name=f"{n}.wav")) for n in range(50)})
     assert not NOTHING.as_recipe()
     with pytest.raises(ConfigError, match="--fold 5"):
