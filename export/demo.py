@@ -15,8 +15,7 @@ ANN, EVE = Voice("espeak-ng", "en-us"), Voice("espeak-ng", "en-us+f3")
 
 SCRIPT: list[tuple[Voice, str]] = [
     (RMS, "computer"),
-    (RMS, "yes"),
-    (EVE, "up"),
+    (SLT, "yes"),
     (AWB, "Nobody said this, a machine did."),
     (SLT, "alexa"),
     (SLT, "down"),
@@ -29,7 +28,8 @@ SCRIPT: list[tuple[Voice, str]] = [
     (AWB, "stop"),
 ]
 """Who says what. One word alone is one of the bundled model's; sentences hold none of them. No
-voice here says a `jarvis` that the model hears, nor a `no`."""
+voice here says a `jarvis` that the model hears, nor a `no`; an `up` it hears or misses by where in
+the stream its hops begin."""
 
 PAUSE_S = 0.85
 LEVEL_DB = -23.0
