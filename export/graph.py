@@ -109,7 +109,7 @@ def store_int8(model: onnx.ModelProto) -> None:
         scale = np.abs(weight).max(axis=axes, keepdims=True) / 127
         scale = np.where(scale > 0, scale, 1).astype(np.float32)
         name = initializer.name
-        _replace(
+        replace_initializer(
             model,
             name,
             [
@@ -153,7 +153,7 @@ def _form_fine(model: onnx.ModelProto, name: str) -> None:
         f"{name}.size": np.asarray(logmel.FRAME, np.int32),
         f"{name}.unit": np.asarray(2 * math.pi / logmel.FRAME, np.float32),
     }
-    _replace(model, name, nodes, constants)
+    replace_initializer(model, name, nodes, constants)
 
 
 def _form_mel(
@@ -174,7 +174,7 @@ def _form_mel(
         f"{name}.centre": centre.astype(np.float32)[None],
         f"{name}.one": np.asarray(1, np.float32),
     }
-    _replace(model, name, nodes, constants)
+    replace_initializer(model, name, nodes, constants)
 
 
 def largest_float(model: onnx.ModelProto) -> tuple[str, int]:
@@ -192,7 +192,7 @@ def _initializer(model: onnx.ModelProto, name: str) -> TensorProto:
     return found
 
 
-def _replace(
+def replace_initializer(
     model: onnx.ModelProto,
     name: str,
     nodes: list[onnx.NodeProto],

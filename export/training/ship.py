@@ -53,7 +53,7 @@ DATA = [
 def ship(checkpoint: Path, recipe: dict[str, Any], out: Path, cache: Path) -> None:
     """Write the model file: int8 storage, parity proven, thresholds from calibration."""
     network = xvector.read_network(torch.load(checkpoint, weights_only=True))
-    clips = _parity_clips()
+    clips = parity_clips()
     draft = _draft(network, checkpoint, cache)
     _set_prior(network, draft, cache)
     _verify_float(network, draft, clips, cache)
@@ -142,7 +142,8 @@ def _median_lengths(cache: Path) -> dict[str, float]:
     }
 
 
-def _parity_clips() -> list[Samples]:
+def parity_clips() -> list[Samples]:
+    """Return the recordings on which a file is held against its network."""
     clips = recordings.table("speech_commands", "calibration")[::40]
     clips += recordings.table("wake", "calibration")[::10]
     return [float_audio(audio) for audio in recordings.load(clips) if len(audio) >= RATE // 2]

@@ -1,0 +1,1 @@
+"""How the bundled verifier is trained: `python -m export.training.verifier`."""

@@ -1,0 +1,147 @@
+"""From the trained verifier to the bundled file: graph, thresholds, card."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+import kws
+from export.int8.rows import quantize_rows
+from export.training import ship
+from export.training.recordings import RATE
+from export.training.verifier import calibrate
+from export.training.verifier.graph import float_graph
+from export.training.verifier.network import FastLogMel, Verifier
+from export.training.verifier.pretrained import WEIGHTS
+from export.training.vocabulary import LABELS
+from export.write import write
+from kws import card as cards
+from kws import origin, selftest
+from kws.card import Card, Label, Threshold, Verification
+from kws.errors import ParityError
+from kws.flow import Samples
+
+FAMILY = "kws-verifier"
+FLOAT_DRIFT = 1e-3
+"""What a probability of the float32 graph may differ from torch's."""
+AGREEMENT = 0.98
+"""The share of clips on which int8 must name the label that float32 names."""
+HOP_S = 0.16
+"""Between two calls where the verifier runs without a first stage."""
+DATA = [
+    ("whisper-tiny.en: pretrained encoder", "MIT", "OpenAI"),
+    ("Kokoro-82M: synthesised words", "Apache-2.0", "hexgrad"),
+]
+
+
+def release(network: Verifier, recipe: dict[str, Any], out: Path, work: Path) -> None:
+    """Write the model file: parity proven, thresholds found with the bundled first stage.
+
+    Raises ParityError: the file differs from the network.
+    """
+    first = kws.load()
+    draft = _draft(network, first, recipe)
+    graph = float_graph(network)
+    write(graph, draft, work / "float.onnx", overwrite=True)
+    quantization = quantize_rows(graph)
+    draft = cards.replace(draft, quantization=quantization)
+    write(graph, draft, work / "draft.onnx", overwrite=True)
+    model = kws.load(work / "draft.onnx")
+    parity = _parity(network, kws.load(work / "float.onnx"), model)
+    print(f"parity: {parity}", flush=True)
+    points = calibrate.operating_points(first, model, recipe["release"])
+    card = cards.replace(
+        draft,
+        parity=parity,
+        verification=_with_points(draft, points, recipe["release"]),
+        cost=origin.Cost(_ms_per_call(model), platform.processor() or platform.machine()),
+        self_test=selftest.made(model),
+    )
+    write(graph, card, out, overwrite=True)
+    print(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {len(points)} operating points")
+
+
+def _draft(network: Verifier, first: kws.Model, recipe: dict[str, Any]) -> Card:
+    config, known = network.config, {label.name: label for label in first.card.labels}
+    return Card(
+        version=cards.VERSION,
+        kind="window",
+        family=FAMILY,
+        sample_rate=RATE,
+        window=config.window,
+        hop=round(HOP_S * RATE),
+        min_samples=1,
+        max_samples=config.window,
+        padded_to=config.window,
+        labels=[known.get(name, Label(name)) for name in LABELS],
+        activation="softmax",
+        producer=kws.__version__,
+        date=dt.datetime.now(dt.timezone.utc).date().isoformat(),
+        name="kws-en-13-verifier",
+        description="verifies the ten commands and three wake words of kws-en-13",
+        gate=cards.Gate(name="webrtc"),
+        verification=Verification(
+            first_stage=hashlib.sha256(first.path.read_bytes()).hexdigest(), **recipe["fusion"]
+        ),
+        source=origin.Source("openai/whisper-tiny.en", WEIGHTS.sha256, "export.training.verifier"),
+        data=[*(origin.Data(*each) for each in [*DATA, *ship.DATA])],
+        licence="Apache-2.0",
+        languages=["en"],
+    )
+
+
+def _with_points(
+    card: Card, points: Sequence[cards.OperatingPoint], settings: dict[str, Any]
+) -> Verification:
+    thresholds = {
+        name: Threshold(value, point.measured)
+        for point in points
+        if point.false_alarms_per_hour == settings[point.role]
+        for name, value in point.thresholds.items()
+    }
+    return msgspec.structs.replace(
+        card.verification, thresholds=thresholds, operating_points=list(points)
+    )
+
+
+def _parity(network: Verifier, float32: kws.Model, int8: kws.Model) -> origin.Parity:
+    clips = ship.parity_clips()
+    wanted = _reference(network, clips)
+    scores = [np.stack([model.scores(clip) for clip in clips]) for model in (float32, int8)]
+    drift = float(np.abs(scores[0] - wanted).max())
+    same = float((scores[1].argmax(1) == wanted.argmax(1)).mean())
+    if drift > FLOAT_DRIFT or same < AGREEMENT:
+        raise ParityError(
+            f"the float32 graph differs from torch by {drift:.2g}, int8 agrees on {same:.1%} of "
+            f"{len(clips)} clips"
+        )
+    moved = float(np.abs(scores[1] - scores[0]).max())
+    return origin.Parity(len(clips), drift, same, quantized_difference=moved)
+
+
+def _reference(network: Verifier, clips: Sequence[Samples]) -> Samples:
+    window, mel, found = network.config.window, FastLogMel(), []
+    for clip in clips:
+        heard = np.concatenate([np.zeros(window, np.float32), clip])[-window:]
+        with torch.no_grad():
+            found.append(network(mel(torch.from_numpy(heard)[None]))[0].softmax(1).numpy()[0])
+    return np.stack(found)
+
+
+def _ms_per_call(model: kws.Model) -> float:
+    audio = np.random.default_rng(1).normal(0, 0.01, model.card.window).astype(np.float32)
+    times = []
+    for _ in range(30):
+        begun = time.perf_counter()
+        model.scores(audio)
+        times.append(time.perf_counter() - begun)
+    return round(float(np.median(times)) * 1e3, 3)

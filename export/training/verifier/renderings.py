@@ -1,0 +1,99 @@
+"""Words said by neural voices: more of the scarce keywords, and near-words of all of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from export.synthesis import nearmisses
+from export.synthesis.kokoro import RATE as SPOKEN_RATE
+from export.synthesis.kokoro import Kokoro
+from export.synthesis.phonemes import Phonemes
+from export.training.recordings import RATE, Pcm
+from export.training.vocabulary import HELD_OUT, KEYWORDS, keywords_in
+
+MARGIN_S = 0.05
+"""What is kept before and after what sounds."""
+SOUNDS = 0.01
+"""What is louder than this sounds."""
+PACE = 0.75, 1.25
+MIXED = 0.5
+"""So many renderings are said by a mixture of two voices."""
+
+
+def near_words(phonemes: Phonemes, most: int, more: list[str]) -> list[str]:
+    """Return words that sound much like a keyword and are none, at most so many for each."""
+    found = dict.fromkeys(more)
+    for keyword in KEYWORDS:
+        others = [name for name in KEYWORDS if name != keyword]
+        found |= dict.fromkeys(nearmisses.near_misses(keyword, 3 * most, others)[:most])
+    return [
+        text
+        for text in found
+        if text in phonemes and not keywords_in(text) and text.replace(" ", "_") not in HELD_OUT
+    ]
+
+
+def rendered(settings: dict[str, Any], folder: Path) -> dict[str, list[Pcm]]:
+    """Return what the voices said, int16 at 16 kHz, by text; kept in `folder` for the next time.
+
+    settings: `keywords`: renderings of each keyword, `scarce`: of those in `scarce_words`, `near`:
+    of each near-word, `near_words`: as many for each keyword, `more`: others by name.
+    Raises DataError: voices or dictionaries can't be had.
+    """
+    phonemes = Phonemes(folder)
+    wanted = {
+        name: settings["scarce" if name in settings["scarce_words"] else "keywords"]
+        for name in KEYWORDS
+    }
+    listed = folder / "near-words.txt"
+    if not listed.exists():
+        found = near_words(phonemes, settings["near_words"], settings["more"])
+        listed.write_text("\n".join(found) + "\n", encoding="utf-8")
+    near = listed.read_text(encoding="utf-8").split("\n")[:-1]
+    wanted |= dict.fromkeys(near, settings["near"])
+    voice = Kokoro(folder)
+    return {text: _said(voice, phonemes, text, count, folder) for text, count in wanted.items()}
+
+
+def _said(voice: Kokoro, phonemes: Phonemes, text: str, count: int, folder: Path) -> list[Pcm]:
+    path = folder / "said" / f"{text.replace(' ', '_')}.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = list(_renderings(voice, phonemes.of(text), text, count))
+        partial = path.with_suffix(".partial.npz")
+        np.savez_compressed(
+            partial, audio=np.concatenate(made), lengths=[len(audio) for audio in made]
+        )
+        partial.replace(path)
+    with np.load(path) as kept:
+        return np.split(kept["audio"], np.cumsum(kept["lengths"])[:-1])
+
+
+def _renderings(voice: Kokoro, phonemes: str, text: str, count: int) -> Iterator[Pcm]:
+    """Yield renderings that differ in voice, pace and ending, the same ones for the same text."""
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
+    names = list(voice.voices)
+    for number in range(count):
+        one, other = rng.choice(len(names), 2, replace=False)
+        share = rng.uniform(0, 0.5) if rng.random() < MIXED else 0.0
+        style = voice.voices[names[one]] * np.float32(1 - share)
+        style = style + voice.voices[names[other]] * np.float32(share)
+        spoken = voice.say(phonemes + ".!"[number % 2], style, float(rng.uniform(*PACE)))
+        audio = _trimmed(soxr.resample(spoken, SPOKEN_RATE, RATE))
+        if len(audio):
+            yield (np.clip(audio, -1, 1) * 32767).astype(np.int16)
+
+
+def _trimmed(audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    sounds = np.flatnonzero(np.abs(audio) > SOUNDS)
+    if not len(sounds):
+        return audio[:0]
+    margin = round(MARGIN_S * RATE)
+    return audio[max(0, sounds[0] - margin) : sounds[-1] + margin]
