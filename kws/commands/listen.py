@@ -35,6 +35,7 @@ def listen(
     channel: options.Channel = None,
     gate: options.Gate = None,
     overrides: options.Overrides = None,
+    verify: options.Verify = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Without a microphone, hear the bundled recording.")
     ] = False,
@@ -58,6 +59,7 @@ def listen(
             channel=channel,
             gate=gate,
             overrides=overrides,
+            verify=verify,
             live=True,
         )
         source, title = _source(device, channel, demo=demo)

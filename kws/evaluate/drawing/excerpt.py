@@ -116,8 +116,8 @@ class _Watch:
         cards = [model.card for model in spotter.models]
         self._rate = cards[0].sample_rate
         armed = dict.fromkeys(spotter.thresholds, "keyword")
-        # The spotter tells raw scores, a block at a time. The same code, fed the same hops, gives
-        # those that were compared; it fires too, at nothing that is drawn.
+        # The spotter tells scores a block at a time. The same code, fed the same hops, gives those
+        # that were compared; it fires too, at nothing that is drawn.
         self._decision = decide.Decision(cards, armed, spotter.thresholds, rules=rules)
         self._together: list[Scores] = []
         self.at_s = -1.0
