@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -41,6 +41,12 @@ class VerifierStats:
     calls: int = 0
     skipped: int = 0
     failures: int = 0
+
+    def __add__(self, other: VerifierStats) -> VerifierStats:
+        return VerifierStats(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def __sub__(self, other: VerifierStats) -> VerifierStats:
+        return VerifierStats(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 class Verifier:
