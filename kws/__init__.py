@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         GateChanged,
         KeywordStuck,
         Scores,
+        VerifierFailed,
     )
     from kws.session import Model, load
     from kws.shortcuts import listen, spot
@@ -65,6 +66,7 @@ __all__ = [
     "ParityError",
     "Scores",
     "Spotter",
+    "VerifierFailed",
     "classify",
     "devices",
     "listen",
@@ -83,7 +85,7 @@ _HOMES = {
     "kws.spotter": ["Spotter"],
     "kws.flow": [
         *["AudioLost", "Block", "Captured", "Detection", "DigitalSilence"],
-        *["Event", "GateChanged", "KeywordStuck", "Scores"],
+        *["Event", "GateChanged", "KeywordStuck", "Scores", "VerifierFailed"],
     ],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

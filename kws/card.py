@@ -60,6 +60,30 @@ class Decision(Strict, frozen=True):
     wake_window_s: float = 5.0
 
 
+class Verification(Strict, frozen=True):
+    """How a verifier's scores join a first stage's. Weights act on log-odds.
+
+    first_stage: SHA-256 of the first-stage file that the rest was found with; "": any.
+    candidates: the smoothed first-stage score from which a keyword is verified, by keyword.
+    hold_s: how long after a candidate's last hop verification goes on. every_s: between calls
+    (rounded to first-stage hops). calls: the verifier's log-odds are the mean over its last so
+    many calls. calls_per_s: at most, over 10 s of audio. thresholds, operating_points: of the
+    joined score.
+    """
+
+    first_stage: str = ""
+    candidates: dict[str, float] = msgspec.field(default_factory=dict)
+    first_weight: float = 0.5
+    verifier_weight: float = 1.0
+    bias: float = 0.0
+    hold_s: float = 0.32
+    every_s: float = 0.08
+    calls: int = 2
+    calls_per_s: float = 6.0
+    thresholds: dict[str, Threshold] = msgspec.field(default_factory=dict)
+    operating_points: list[OperatingPoint] = msgspec.field(default_factory=list)
+
+
 class Gate(Strict, frozen=True):
     """Which gate the thresholds were calibrated with; `none` unless the labels are speech."""
 
@@ -86,7 +110,8 @@ class Card(Strict, frozen=True):
     """All that a model file says about itself. Lengths in samples at `sample_rate`.
 
     labels: none, where the model only gives embeddings. padded_to: what the graph itself pads
-    every call to, so that a shorter window costs no less.
+    every call to, so that a shorter window costs no less. verification: how a window model
+    verifies what a first stage proposes.
     """
 
     version: int
@@ -120,6 +145,7 @@ class Card(Strict, frozen=True):
     self_test: SelfTest | None = None
     gate_model: bytes | None = None
     network: Network | None = None
+    verification: Verification | None = None
 
     @property
     def keywords(self) -> list[Label]:
@@ -182,4 +208,35 @@ def _contradictions(card: Card) -> list[str]:
             value < 0 for value in msgspec.structs.asdict(card.decision).values()
         ),
     }
+    checks |= _verification_checks(card)
     return [message for message, wrong in checks.items() if wrong]
+
+
+def _verification_checks(card: Card) -> dict[str, bool]:
+    found = card.verification
+    if found is None:
+        return {}
+    named = {*found.candidates, *found.thresholds}
+    named |= {name for point in found.operating_points for name in point.thresholds}
+    strangers = sorted(named - {label.name for label in card.keywords})
+    levels = [*found.candidates.values(), *(level.value for level in found.thresholds.values())]
+    levels += [level for point in found.operating_points for level in point.thresholds.values()]
+    weights = (found.first_weight, found.verifier_weight)
+    return {
+        "only a window model can verify": card.kind != "window",
+        f"its verification names no keyword: {strangers}": bool(strangers),
+        "a level of its verification lies outside 0..1": not all(0 <= one <= 1 for one in levels),
+        "its verification's weights must lie between 0 and 10": not all(
+            0 <= weight <= 10 for weight in weights
+        ),
+        "its verification's bias must lie between -20 and 20": not abs(found.bias) <= 20,
+        "its verification's hold_s must lie between 0 and 2": not 0 <= found.hold_s <= 2,
+        "its verification's every_s must lie between 0.01 and 1": not 0.01 <= found.every_s <= 1,
+        "its verification's calls must lie between 1 and 10": not 1 <= found.calls <= 10,
+        "its verification's calls take longer than hold_s": (
+            (found.calls - 1) * found.every_s > found.hold_s
+        ),
+        "its verification's calls_per_s must lie between 0.1 and 100": (
+            not 0.1 <= found.calls_per_s <= 100
+        ),
+    }

@@ -1,4 +1,4 @@
-"""Chain: resampler, gate, classifiers and decision joined; itself a stage."""
+"""Chain: resampler, gate, classifiers, verifier and decision joined; itself a stage."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kws import card
 from kws.classifiers import Classifier, classifier
 from kws.decide import Decision, Fired
 from kws.errors import ConfigError
-from kws.flow import Block, Detection, Event, Scores, Stage
+from kws.flow import Block, Detection, Event, Scores, Stage, VerifierFailed
 from kws.gate import Gate
 from kws.gates import detector
 from kws.locate import Locator
 from kws.resample import Channel, Resampler
 from kws.ring import cut
 from kws.session import Model
+from kws.smoothing import Smoothing
 from kws.steps import Run, Steps, alone
 from kws.thresholds import Settings
+from kws.verifier import Verifier, VerifierStats
+
+if TYPE_CHECKING:
+    from kws.verification import VerifierConfig
 
 PREROLL_S = 0.3
 """What the gate delivers from before a voice, besides a window; what comes before a word."""
@@ -37,8 +42,8 @@ GRID_S = 2.0
 class Chain:
     """Blocks at any rate in, events out: what one stream remembers.
 
-    gate: its name; None is what the cards say. classify: makes the classifier for a model and
-    its index. Raises ConfigError.
+    gate: its name; None is what the cards say. verify: the verifier, if there is one. classify:
+    makes the classifier for a model and its index. Raises ConfigError.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class Chain:
         *,
         gate: str | None = None,
         channel: Channel = None,
+        verify: VerifierConfig | None = None,
         classify: Callable[[Model, int], Classifier] = classifier,
     ) -> None:
         cards = [model.card for model in models]
@@ -55,20 +61,38 @@ class Chain:
         self._latency = max(one.latency for one in cards)
         self.smoothing = round(max(rule.smoothing_s for rule in settings.rules) * self.rate)
         self._resampler = Resampler(self.rate, channel=channel)
-        self.gate = _gate(models, gate, self._latency + self.smoothing)
+        self._waits = 0 if verify is None else round(verify.delay_s * self.rate)
+        behind = self._latency + self.smoothing + self._waits
+        looks = 0 if verify is None else verify.model.card.window
+        self.gate = _gate(models, gate, behind, looks)
         self._classifiers = [classify(model, index) for index, model in enumerate(models)]
         self.hop = max(stage.hop for stage in self._classifiers)
         self._locate = _locator(cards, self.gate)
+        self._smoothing = Smoothing(cards, settings.rules)
+        roles, levels = settings.roles, settings.levels
+        self._verifier = (
+            None if verify is None else Verifier(verify, cards, self.gate.view, roles, levels)
+        )
         self.decision = Decision(
             cards,
-            settings.roles,
-            settings.levels,
+            roles,
+            levels,
             rules=settings.rules,
             locate=self._locate,
             wake=settings.needs_wake,
+            candidates=verify.candidates if verify else None,
+            hold_s=verify.timing.hold_s if verify else 0.0,
         )
-        self._stages: list[Stage[Any, Any]] = [self._resampler, self.gate, self.decision]
-        self._stages += self._classifiers
+        self._stages: list[Stage[Any, Any]] = [self._resampler, self.gate, self._smoothing]
+        self._stages += [*self._classifiers, self.decision]
+        self._stages += [] if self._verifier is None else [self._verifier]
+
+    def configure(self, settings: Settings) -> None:
+        """Arm what the settings say, from the next hop on."""
+        roles, levels = settings.roles, settings.levels
+        self.decision.configure(roles, levels, settings.free)
+        if self._verifier is not None:
+            self._verifier.configure(roles, levels)
 
     def reset(self) -> None:
         """Forget everything heard so far."""
@@ -81,13 +105,31 @@ class Chain:
 
     @property
     def latency(self) -> int:
-        """How far the scores may lie behind the input, in samples at the models' rate."""
+        """How far the scores may lie behind the input, in samples at the models' rate.
+
+        Smoothing comes on top before an event is known, and a verifier's calls but the first.
+        """
         slowest = max(stage.latency for stage in self._classifiers)
         return self._resampler.latency + self.gate.latency + slowest
 
     @property
+    def ending(self) -> int:
+        """The silence that makes a stream's last word known, in samples at the models' rate."""
+        return self.latency + self.smoothing + self._waits + 2 * self.hop
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The armed keywords' scores at the last hop, as they were compared."""
+        return self.decision.scores
+
+    @property
+    def verifier_stats(self) -> VerifierStats | None:
+        """What the verifier has done; None where there is none."""
+        return None if self._verifier is None else self._verifier.stats
+
+    @property
     def inferences(self) -> int:
-        """How often a model was run."""
+        """How often a model was run, but for the verifier."""
         return sum(stage.inferences for stage in self._classifiers)
 
     @property
@@ -116,18 +158,23 @@ class Chain:
                             scores: list[Scores] = []
                             for stage in self._classifiers:
                                 yield from stage.steps(item, scores)
-                            self._decide(scores, item, out)
+                            yield from self._decide(scores, item, out)
                         else:
                             out.append(item)
 
-    def _decide(self, scores: list[Scores], block: Block, out: list[Event]) -> None:
-        if not scores:
-            return
+    def _decide(self, scores: list[Scores], block: Block, out: list[Event]) -> Steps:
         scores.sort(key=_end)
         for _, together in groupby(scores, _end):
-            hops = list(together)
+            hops = self._smoothing.process(list(together))
+            if self._verifier is not None:
+                verified: list[Scores | VerifierFailed] = []
+                yield from self._verifier.steps(hops, verified)
+                hops = [item for item in verified if isinstance(item, Scores)]
+                out += [item for item in verified if isinstance(item, VerifierFailed)]
             out += hops
             for found in self.decision.process(hops):
+                if self._verifier is not None and isinstance(found, Fired):
+                    self._verifier.fired(found.keyword)
                 out.append(self._detection(found, block) if isinstance(found, Fired) else found)
 
     def _detection(self, fired: Fired, block: Block) -> Detection:
@@ -159,8 +206,11 @@ def _one_rate(cards: Sequence[card.Card]) -> int:
     return rates.pop()
 
 
-def _gate(models: Sequence[Model], name: str | None, behind: int) -> Gate:
-    """Make the gate that all models share; `behind`: latency and smoothing, in samples."""
+def _gate(models: Sequence[Model], name: str | None, behind: int, looks: int) -> Gate:
+    """Make the gate that all models share.
+
+    behind: how late events are known; looks: the verifier's window; both in samples.
+    """
     cards = [model.card for model in models]
     rate = cards[0].sample_rate
     asked = {one.gate.name for one in cards}
@@ -178,7 +228,7 @@ def _gate(models: Sequence[Model], name: str | None, behind: int) -> Gate:
         preroll=preroll,
         hangover=max(round(hangover * rate), behind + round(HANGOVER_S * rate)),
         grid=grid,
-        reach=max(round(REACH_S * rate), preroll + grid + rate),
+        reach=max(round(REACH_S * rate), preroll + grid + max(rate, looks + rate // 4)),
     )
 
 

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import numpy as np
-
 from kws import card
-from kws.flow import KeywordStuck, Samples, Scores
+from kws.flow import KeywordStuck, Scores
+from kws.jumps import JumpDetector
 
 NEVER = -(1 << 62)
 
@@ -40,30 +39,37 @@ class _Track:
     column: int
     refractory: int
     wake_window: int
+    candidate: float | None = None  # where a verifier judges it: its candidate level
+    hold: int = 0  # and how long a candidate's word is waited for
     role: str = ""  # empty: switched off
     threshold: float = 1.0
-    score: float = 0.0  # smoothed
+    score: float = 0.0  # as compared
     high: int = NEVER  # end of the last hop that stood at the re-arm level or over it
-    peak: float = 0.0  # the highest raw score since then, and its hop's end
+    rising: int = NEVER  # end of the last hop that belongs to the word at hand
+    peak: float = 0.0  # the highest raw score of that word, and its hop's end
     peak_end: int = 0
     last: int = 0  # end of the last hop
     stuck: bool = False
 
-    def take(self, raw: float, smooth: float, end: int) -> None:
-        """Note a hop's raw and smoothed score."""
-        if self.high != self.last:
+    def take(self, raw: float, compared: float, end: int) -> None:
+        """Note a hop's raw score, and the one that is compared."""
+        if self.last - self.rising > self.hold:
             self.peak = 0.0  # it had fallen: what rises now is another word
         if raw > self.peak:
             self.peak, self.peak_end = raw, end
-        # Raw scores count too: smoothing may hide that the word still goes on.
-        if max(raw, smooth) >= self.threshold / 2:
-            self.high = end
-        self.score, self.last = smooth, end
+        level = self.threshold / 2
+        # Raw scores count too: smoothing may hide that the word still goes on. A verifier's
+        # threshold says nothing about them.
+        if max(raw, compared) >= level if self.candidate is None else compared >= level:
+            self.high = self.rising = end
+        elif self.candidate is not None and raw >= self.candidate:
+            self.rising = end
+        self.score, self.last = compared, end
 
     def forget(self) -> None:
         """Start anew."""
         self.score, self.high, self.last, self.stuck = 0.0, NEVER, 0, False
-        self.peak = 0.0
+        self.rising, self.peak = NEVER, 0.0
 
     def fallen(self, release: int) -> bool:
         """Tell whether it has stayed under its re-arm level for so many samples."""
@@ -81,34 +87,15 @@ class _Role:
     listens: int = NEVER  # end of the wake window that it opened
 
 
-class _Smoothing:
-    """The mean of one model's scores over its last hops; zeros before the start and a jump."""
-
-    def __init__(self, hops: int, labels: int) -> None:
-        self._last = np.zeros((hops, labels), np.float32)
-        self.expected: int | None = None
-
-    def clear(self) -> None:
-        """Forget the scores."""
-        self._last[:] = 0
-
-    def process(self, values: Samples) -> Samples:
-        """Take a hop's scores [labels]; return the smoothed ones."""
-        if len(self._last) == 1:
-            return values
-        self._last[:-1] = self._last[1:]
-        self._last[-1] = values
-        mean: Samples = np.add.reduce(self._last) / np.float32(len(self._last))
-        return mean
-
-
 class Decision:
-    """Smooths, compares, fires once an utterance, arms again. Pure logic on audio time.
+    """Compares, fires once an utterance, arms again. Pure logic on audio time.
 
-    cards: of the models whose scores come in, by their index. roles: `keyword` or `wake` for
-    every armed keyword; the others compete as background. rules: replace the cards' decision
-    parameters. locate: places a word; None: it ends with its peak hop. wake: keywords count
-    only if they end within the window that begins at a wake word's end.
+    It compares what smoothing and verification made of the scores. cards: of the models whose
+    scores come in, by their index. roles: `keyword` or `wake` for every armed keyword; the others
+    compete as background. rules: replace the cards' decision parameters. locate: places a word;
+    None: it ends with its peak hop. wake: keywords count only if they end within the window that
+    begins at a wake word's end. candidates: for every keyword that a verifier judges, the level
+    from which the first stage's score proposes it; hold_s: how long that is waited for.
     """
 
     latency = 0
@@ -122,21 +109,25 @@ class Decision:
         rules: Sequence[card.Decision] | None = None,
         locate: Locate | None = None,
         wake: bool = False,
+        candidates: Mapping[str, float] | None = None,
+        hold_s: float = 0.0,
     ) -> None:
         rules = rules or [one.decision for one in cards]
         self._rate, self._wake, self._locate = cards[0].sample_rate, wake, locate or _at_the_peak
         self._release = max(1, self._samples(max(rule.release_s for rule in rules)))
         self._stuck = self._samples(max(rule.stuck_s for rule in rules))
-        self._smoothings, self._tracks = [], []
+        levels, hold = candidates or {}, self._samples(hold_s)
+        self._tracks = []
         for model, (rule, one) in enumerate(zip(rules, cards, strict=True)):
-            hops = max(1, round(rule.smoothing_s * one.sample_rate / one.hop))
-            self._smoothings.append(_Smoothing(hops, len(one.labels)))
             refractory, window = self._samples(rule.refractory_s), self._samples(rule.wake_window_s)
-            self._tracks += [
-                _Track(label.name, model, column, refractory, window)
-                for column, label in enumerate(one.labels)
-                if label.role != "background"
-            ]
+            for column, label in enumerate(one.labels):
+                if label.role != "background":
+                    level = levels.get(label.name)
+                    waits = 0 if level is None else hold
+                    self._tracks.append(
+                        _Track(label.name, model, column, refractory, window, level, waits)
+                    )
+        self._jumps = JumpDetector(len(cards))
         self.configure(roles, thresholds)
         self.reset()
 
@@ -160,18 +151,15 @@ class Decision:
 
     def reset(self) -> None:
         """Forget everything heard so far."""
-        self._jumped: int | None = None
+        self._jumps.reset()
         # Wake words first: a command may be known in the same hop as the word that allows it.
         self._roles = {"wake": _Role(), "keyword": _Role()}
-        for smoothing in self._smoothings:
-            smoothing.clear()
-            smoothing.expected = None
         for track in self._tracks:
             track.forget()
 
     @property
     def scores(self) -> dict[str, float]:
-        """The armed keywords' smoothed scores at the last hop: the ones that were compared."""
+        """The armed keywords' scores at the last hop, as they were compared."""
         scores: dict[str, float] = {}
         for track in self._tracks:
             if track.role:
@@ -191,22 +179,15 @@ class Decision:
         return out
 
     def _take(self, hop: Scores) -> None:
-        smoothing = self._smoothings[hop.model]
-        if smoothing.expected not in (None, hop.start):
-            self._jump(hop.start)
-        smoothing.expected = hop.end
-        raw, smooth = hop.values.tolist(), smoothing.process(hop.values).tolist()
+        if self._jumps.jumped(hop):
+            self._jump()
+        raw = hop.values.tolist()
+        compared = raw if hop.smoothed is None else hop.smoothed.tolist()
         for track in self._tracks:
             if track.model == hop.model:
-                track.take(raw[track.column], smooth[track.column], hop.end)
+                track.take(raw[track.column], compared[track.column], hop.end)
 
-    def _jump(self, start: int) -> None:
-        # Every model meets the same jump, each at its own first hop after it.
-        if start == self._jumped:
-            return
-        self._jumped = start
-        for smoothing in self._smoothings:
-            smoothing.clear()
+    def _jump(self) -> None:
         for track in self._tracks:
             track.forget()
         for state in self._roles.values():
@@ -239,6 +220,8 @@ class Decision:
                 continue
             state.waiting, state.fired, state.end = True, now, end
             state.quiet = now + track.refractory
+            if track.candidate is not None:
+                track.rising = NEVER  # what rises from here on is another word
             return [Fired(track.name, role, track.score, track.threshold, start, end, now)]
         return []
 

@@ -55,12 +55,14 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """One hop's probabilities, straight from the model (not smoothed).
+    """One hop's probabilities.
 
-    values: float32 [labels], each in [0, 1].
+    values: float32 [labels], each in [0, 1], straight from the model (not smoothed).
     start, end: absolute samples of the hop that was pushed in; scores belong to `end` minus
         the model's `latency`.
     rate: Hz. model: which of the spotter's models, counted from 0.
+    smoothed: float32 [labels], what is compared with the thresholds: the smoothed scores, those
+        of verified keywords joined with the verifier's. None: nothing was smoothed yet.
     """
 
     values: Samples
@@ -68,13 +70,15 @@ class Scores:
     end: int
     rate: int
     model: int = 0
+    smoothed: Samples | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detection:
     """A keyword was heard.
 
-    score: the smoothed score that passed `threshold`, both 0..1.
+    score: the score that was compared with `threshold`, both 0..1: smoothed, and where a
+        verifier judges the keyword, joined with its score.
     start_s, end_s: where in the audio the word lies; time_s: the audio clock when it was
         known. All in seconds from the stream's start; start, end, time: the same in samples
         at `rate`.
@@ -138,6 +142,14 @@ class KeywordStuck:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifierFailed:
+    """A verifier's call failed, and why; told once. Meanwhile the first stage decides alone."""
+
+    reason: str
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class DigitalSilence:
     """The device began (or ceased) to deliver nothing but zeros: muted, or broken."""
 
@@ -154,5 +166,12 @@ class Captured:
 
 
 Event: TypeAlias = (
-    Scores | Detection | AudioLost | GateChanged | KeywordStuck | DigitalSilence | Captured
+    Scores
+    | Detection
+    | AudioLost
+    | GateChanged
+    | KeywordStuck
+    | VerifierFailed
+    | DigitalSilence
+    | Captured
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from kws.flow import Block, GateChanged
+import numpy as np
+
+from kws.flow import Block, GateChanged, Samples
 from kws.gates import Asking, Detector
 from kws.ring import Ring, cut
 from kws.steps import Answer, Run
@@ -59,6 +61,15 @@ class Gate:
     def since(self) -> int:
         """The oldest sample that may be asked for: at most `reach` before `heard`."""
         return max(self._origin, self.heard - self._reach)
+
+    def view(self, start: int, end: int) -> Samples:
+        """Return the samples [start, end), let through or not; zeros from before `since`.
+
+        Not a copy, valid until the next push.
+        """
+        known = max(start, self.since)
+        samples = self.ring.view(known, end)
+        return samples if known == start else np.pad(samples, (known - start, 0))
 
     def process(self, block: Block) -> list[Block | GateChanged]:
         """Return what is to be classified, and GateChanged where the gate opened or closed."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -80,6 +82,11 @@ class Model:
     def keywords(self) -> list[str]:
         """The labels that can be spotted: keywords and wake words."""
         return [label.name for label in self.card.keywords]
+
+    @cached_property
+    def sha256(self) -> str:
+        """The file's SHA-256, as hexadecimal digits."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
     def run(self, audio: Samples, state: State | None = None) -> tuple[Samples, State]:
         """Score audio once.
@@ -190,12 +197,11 @@ def _check(session: onnxruntime.InferenceSession, card: Card, file: Path) -> Non
 def _takes_many(session: onnxruntime.InferenceSession, card: Card) -> bool:
     """Whether streams can be heard in one call.
 
-    A window model's calls are long already; int8 that is scaled as it comes would scale one stream
-    by what is loud in another.
+    Int8 that is scaled as it comes would scale one stream by what is loud in another.
     """
     scheme = "" if card.quantization is None else card.quantization.scheme
     batch = next(node.shape[0] for node in session.get_inputs() if node.name == "audio")
-    return card.kind == "stream" and "dynamic" not in scheme and not isinstance(batch, int)
+    return "dynamic" not in scheme and not isinstance(batch, int)
 
 
 def _shape(dimensions: list[int | str | None]) -> list[int]:

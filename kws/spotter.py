@@ -18,7 +18,8 @@ from kws.resample import Channel
 from kws.session import Model, load
 from kws.steps import Steps
 from kws.stream import Stats, Stream
-from kws.thresholds import Settings
+from kws.thresholds import Settings, find_roles
+from kws.verification import AnyVerifier, choose, joint_cards
 
 if TYPE_CHECKING:
     from kws.sources import Source
@@ -36,7 +37,8 @@ class Spotter:
         this word, or one of these. gate: `webrtc`, `none`; None is what the model says.
     channel: from 1, or "mean"; None is the mean of up to two, else the first. device: the
         microphone's name, for `run` and iteration. overrides: path of a JSON file with
-        thresholds and decision parameters.
+        thresholds and decision parameters. verify: a window model that judges what the first
+        finds, or its path, "bundled", "none"; None: the bundled one judges the bundled model.
     Raises ConfigError, ModelError.
     """
 
@@ -52,18 +54,22 @@ class Spotter:
         channel: Channel = None,
         device: str | None = None,
         overrides: str | os.PathLike[str] | None = None,
+        verify: AnyVerifier = None,
     ) -> None:
         several = model if isinstance(model, Sequence) and not isinstance(model, str) else [model]
         self.models = [one if isinstance(one, Model) else load(one) for one in several]
+        armed = find_roles([one.card for one in self.models], keywords, wake)
+        pair = choose(verify, self.models, armed)
+        self.verifier = None if pair is None else pair.model
         self._settings = Settings(
-            [one.card for one in self.models],
+            joint_cards(self.models, pair),
             keywords=keywords,
             threshold=threshold,
             false_alarms=false_alarms,
             wake=wake,
             overrides=overrides,
         )
-        self._chain = Chain(self.models, self._settings, gate=gate, channel=channel)
+        self._chain = Chain(self.models, self._settings, gate=gate, channel=channel, verify=pair)
         self._callbacks = Callbacks()
         self._stream = Stream(self._chain, self._callbacks.tell)
         self._device, self._channel = device, channel
@@ -186,12 +192,12 @@ class Spotter:
     def set_threshold(self, threshold: float | Mapping[str, float]) -> None:
         """Change thresholds from the next hop on. Raises ConfigError."""
         self._settings.set_threshold(threshold)
-        self._configure()
+        self._chain.configure(self._settings)
 
     def set_keywords(self, keywords: str | Iterable[str] | None) -> None:
         """Arm other keywords from the next hop on; None is all. Raises ConfigError."""
         self._settings.set_keywords(keywords)
-        self._configure()
+        self._chain.configure(self._settings)
 
     def playback(
         self,
@@ -208,11 +214,7 @@ class Spotter:
         """
         until_s = self._stream.now_s + max_s
         self._settings.playback = self._settings.play(live, raise_to, until_s) if on else None
-        self._configure()
-
-    def _configure(self) -> None:
-        now = self._settings
-        self._chain.decision.configure(now.roles, now.levels, now.free)
+        self._chain.configure(self._settings)
 
     # -- what is going on -------------------------------------------------------------------
 
@@ -228,8 +230,8 @@ class Spotter:
 
     @property
     def scores(self) -> dict[str, float]:
-        """The armed keywords' scores at the last hop: smoothed, as they are compared."""
-        return self._chain.decision.scores
+        """The armed keywords' scores at the last hop, as they are compared."""
+        return self._chain.scores
 
     @property
     def level_db(self) -> float:

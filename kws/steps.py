@@ -35,13 +35,10 @@ Steps: TypeAlias = Generator[Run, Answer, None]
 
 
 def alone(steps: Steps) -> None:
-    """Do some work, one call after another."""
-    run = next(steps, None)
-    try:
-        while run is not None:
-            run = steps.send(run.alone())
-    except StopIteration:
-        pass
+    """Do some work, one call after another. What a call fails with is raised where it was made."""
+    run = _next(steps, None)
+    while run is not None:
+        run = _next(steps, _one(run))
 
 
 def together(works: Sequence[Steps]) -> list[Exception | None]:

@@ -15,19 +15,24 @@ from kws.errors import AudioError
 from kws.flow import AudioLost, Block, Captured, Detection, Event
 from kws.ring import cut
 from kws.steps import Steps, alone
+from kws.verifier import VerifierStats
 
 _FROM_INT16 = np.float32(1 / 32_768)
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What a spotter has done since it was made or reset. Seconds of audio."""
+    """What a spotter has done since it was made or reset. Seconds of audio.
+
+    verifier: None where there is none.
+    """
 
     audio_s: float
     open_s: float
     lost_s: float
     detections: int
     inferences: int
+    verifier: VerifierStats | None = None
 
 
 class Stream:
@@ -163,7 +168,7 @@ class Stream:
                 capture.limit(self._last)
             chain = self._chain
             figures = self._audio_s, chain.gate.open_samples  # the tail was not heard from anywhere
-            tail = (chain.latency + chain.smoothing + 2 * chain.hop) / chain.rate
+            tail = chain.ending / chain.rate
             shape = (round(tail * self._rate), self._channels)[: 2 if self._channels else 1]
             silence = Block(np.zeros(shape, np.float32), self._expected, self._rate)
             try:
@@ -205,4 +210,5 @@ class Stream:
             lost_s=self._lost_s,
             detections=self._detections,
             inferences=self._chain.inferences,
+            verifier=self._chain.verifier_stats,
         )

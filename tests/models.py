@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from kws.card import KEY, Card, Decision, Gate, Label, Threshold, encode
+from kws.card import KEY, Card, Decision, Gate, Label, Threshold, Verification, encode
 
 RATE = 16_000
 HOP = 320
@@ -43,6 +43,11 @@ def card(kind="stream", *, hop=HOP, hops=HOPS, **changes):
         "gate": Gate("none"),
     }
     return Card(**fields | changes)
+
+
+def verifier_card(**verification):
+    """A card for a window model of tones that verifies, its window longer than a first stage's."""
+    return card("window", hops=10, thresholds={}, verification=Verification(**verification))
 
 
 def tone(keyword, seconds, *, amplitude=0.3):

@@ -13,6 +13,7 @@ from kws.card import Decision as Rules
 from kws.card import Label
 from kws.decide import Decision, Fired
 from kws.flow import KeywordStuck, Scores
+from kws.smoothing import Smoothing
 
 RATE, HOP = 1_000, 50
 HOP_S = HOP / RATE
@@ -36,7 +37,22 @@ def decision(what=None, thresholds=None, *, names=NAMES, wake=None, locate=None)
     roles = {label.name: label.role for label in what.keywords if label.name in names}
     roles |= {wake: "wake"} if wake else {}
     levels = dict.fromkeys(NAMES, 0.6) | (thresholds or {})
-    return Decision([what], roles, levels, wake=wake is not None, locate=locate)
+    return Smoothed([what], roles, levels, wake=wake is not None, locate=locate)
+
+
+class Smoothed(Decision):
+    """A decision over scores that are smoothed first, as in the chain."""
+
+    def __init__(self, cards, *arguments, **options):
+        self._smoothing = Smoothing(cards)
+        super().__init__(cards, *arguments, **options)
+
+    def reset(self):
+        super().reset()
+        self._smoothing.reset()
+
+    def process(self, hops):
+        return super().process(self._smoothing.process(hops))
 
 
 def feed(stage, track, start=0):

@@ -18,10 +18,10 @@ TOP = {"kws", "export", "tests", "benchmarks"} | {
 
 LAYERS = [
     {"errors", "flow"},
-    {"card", "home", "origin", "ring", "steps"},
+    {"card", "home", "origin", "ring", "steps", "jumps", "fusion"},
     {"session", "gates", "sources"},
-    {"resample", "gate", "classifiers", "decide"},
-    {"locate", "capture", "callbacks", "thresholds"},
+    {"resample", "gate", "classifiers", "smoothing", "verifier", "decide"},
+    {"locate", "capture", "callbacks", "thresholds", "verification"},
     {"chain", "stream", "loops"},
     {"spotter", "sinks"},
     {"evaluate", "selftest", "serve", "shortcuts", "terminal", "recording"},
@@ -48,7 +48,7 @@ PUBLIC = [
     "AudioError", "AudioLost", "Block", "Capture", "Captured", "CardError", "ConfigError",
     "DataError", "Detection", "DeviceError", "DigitalSilence", "Event", "ExportError",
     "GateChanged", "KeywordStuck", "KwsError", "Model", "ModelError", "ParityError", "Scores",
-    "Spotter", "classify", "devices", "listen", "load", "spot",
+    "Spotter", "VerifierFailed", "classify", "devices", "listen", "load", "spot",
 ]  # fmt: skip
 
 

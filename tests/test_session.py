@@ -143,6 +143,7 @@ def test_the_public_names_are_these():
         *["ConfigError", "DataError"],
         *["Detection", "DeviceError", "DigitalSilence", "Event", "ExportError", "GateChanged"],
         *["KeywordStuck", "KwsError", "Model", "ModelError", "ParityError", "Scores", "Spotter"],
+        *["VerifierFailed"],
         *["classify", "devices", "listen", "load", "spot"],
     ] == kws.__all__
     for name in kws.__all__:

@@ -116,7 +116,8 @@ def test_one_call_does_for_all(models, calls, monkeypatch):
         ({}, True),
         ({"quantization": Quantization("int8-storage")}, True),
         ({"quantization": Quantization("int8-dynamic")}, False),
-        ({"kind": "window"}, False),
+        ({"kind": "window"}, True),
+        ({"kind": "window", "quantization": Quantization("int8-dynamic")}, False),
     ],
 )
 def test_a_call_for_many_is_made_only_where_each_gets_its_own_scores(

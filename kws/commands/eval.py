@@ -86,6 +86,7 @@ def eval(  # noqa: A001 - the command's name
     channel: options.Channel = None,
     gate: options.Gate = None,
     overrides: options.Overrides = None,
+    verify: options.Verify = None,
     workers: options.Workers = 1,
     dask: options.Dask = None,
     resume: options.Resume = None,
@@ -114,7 +115,7 @@ def eval(  # noqa: A001 - the command's name
 
     said = options.read(
         model, keywords=keywords, threshold=threshold, false_alarms=false_alarms, wake=None,
-        channel=channel, gate=gate, overrides=overrides,
+        channel=channel, gate=gate, overrides=overrides, verify=verify,
     )  # fmt: skip
     hearing = said.hearing(workers, dask, resume)
     found = Outcome()
@@ -192,7 +193,10 @@ def _stream(found: Outcome, hearing: Hearing, stream: Path, asked: Asked) -> Non
     for path, reason in failed.items():
         _say(f"{path}: {reason}")
     if truth is not None:
-        streams = Streams(hearing.models, hearing.settings, measured[0], truth, measured[1:])
+        streams = Streams(
+            hearing.models, hearing.settings, measured[0], truth, measured[1:],
+            verifier=hearing.verifier,
+        )  # fmt: skip
         found.streams = streams.result(failed=failed)
         if asked.target_fa is not None:
             found.chosen = measurement.choose(streams, asked.target_fa)

@@ -10,7 +10,7 @@ import typer
 from kws.terminal import options
 
 if TYPE_CHECKING:
-    from kws.card import Card, Rate
+    from kws.card import Card, Rate, Verification
     from kws.origin import Accuracy, Variant
     from kws.session import Model
 
@@ -65,9 +65,36 @@ def _facts(model: Model) -> Iterator[tuple[str, str]]:
         misses = "" if point.miss_rate is None else f", misses {point.miss_rate:.1%}"
         wanted = f"{point.role}s at {point.false_alarms_per_hour:g} FA/h"
         yield "operating point", f"{wanted}: {_rate(point.measured)}{misses}"
+    if card.verification is not None:
+        yield from _verification(card.verification)
     for figure in card.accuracy:
         yield "accuracy", _figure(figure)
     yield from _origin(card)
+
+
+def _verification(found: Verification) -> Iterator[tuple[str, str]]:
+    """How it verifies what a first stage proposes, and the thresholds of the two together."""
+    from kws.session import load
+
+    whose = "any first stage"
+    if found.first_stage:
+        bundled = found.first_stage == load().sha256
+        whose = "the bundled model" if bundled else f"first stage {found.first_stage[:16]}"
+    calls = f"the mean of {found.calls} calls" if found.calls > 1 else "one call"
+    own, first = f"{found.verifier_weight:g} x its own", f"{found.first_weight:g} x the first's"
+    times = f"every {found.every_s:g} s, at most {found.calls_per_s:g} a second"
+    yield "verifies", f"{whose}: log-odds {own} + {first} {found.bias:+g}; {calls}, {times}"
+    for name, threshold in found.thresholds.items():
+        rate = "" if threshold.false_alarms is None else f", {_rate(threshold.false_alarms)}"
+        level = found.candidates.get(name)
+        proposed = "" if level is None else f", candidate from {level:.4g}"
+        yield "verified", f"{name}, threshold {threshold.value:.4g}{rate}{proposed}"
+    if not found.thresholds:
+        yield "verified", "thresholds of 0.5, not calibrated together: `kws tune` finds others"
+    for point in found.operating_points:
+        misses = "" if point.miss_rate is None else f", misses {point.miss_rate:.1%}"
+        wanted = f"{point.role}s at {point.false_alarms_per_hour:g} FA/h"
+        yield "verified point", f"{wanted}: {_rate(point.measured)}{misses}"
 
 
 def _lengths(card: Card) -> str:

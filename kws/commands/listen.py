@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,6 +36,7 @@ def listen(
     channel: options.Channel = None,
     gate: options.Gate = None,
     overrides: options.Overrides = None,
+    verify: options.Verify = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Without a microphone, hear the bundled recording.")
     ] = False,
@@ -42,7 +44,7 @@ def listen(
 ) -> None:
     """Hear keywords from a microphone, until Ctrl-C.
 
-    It ends with a summary: time heard, gate, detections, audio lost, CPU.
+    It ends with a summary: time heard, gate, detections, audio lost, CPU, the verifier's work.
     """
     from kws.terminal.quiet import quiet_libraries
 
@@ -58,6 +60,7 @@ def listen(
             channel=channel,
             gate=gate,
             overrides=overrides,
+            verify=verify,
             live=True,
         )
         source, title = _source(device, channel, demo=demo)
@@ -133,7 +136,7 @@ def _summary(spotter: Spotter, *, json: bool) -> None:
     heard = max(stats.audio_s, 1e-9)
     opened, load = stats.open_s / heard, cpu / heard
     if json:
-        figures = {
+        figures: dict[str, object] = {
             "type": "summary",
             "heard_s": round(stats.audio_s, 2),
             "gate_open": round(opened, 4),
@@ -142,6 +145,8 @@ def _summary(spotter: Spotter, *, json: bool) -> None:
             "cpu_s": round(cpu, 2),
             "cpu_share": round(load, 4),
         }
+        if stats.verifier is not None:
+            figures["verifier"] = asdict(stats.verifier)
         print_json(figures, file=sys.stderr)
         return
     print(
@@ -150,3 +155,10 @@ def _summary(spotter: Spotter, *, json: bool) -> None:
         f"CPU {cpu:.1f} s ({load:.1%} of one core)",
         file=sys.stderr,
     )
+    if (verifier := stats.verifier) is not None:
+        print(
+            f"verifier: {verifier.candidates} candidates, {verifier.verified} verified, "
+            f"{verifier.refused} refused, {verifier.calls} calls, {verifier.skipped} skipped, "
+            f"{verifier.failures} failed",
+            file=sys.stderr,
+        )

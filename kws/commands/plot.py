@@ -32,6 +32,7 @@ def plot(
     channel: options.Channel = None,
     gate: options.Gate = None,
     overrides: options.Overrides = None,
+    verify: options.Verify = None,
     start: Annotated[
         float, typer.Option("--from", metavar="S", help="Draw from here on, in seconds.")
     ] = 0,
@@ -46,14 +47,14 @@ def plot(
     """Draw what was heard in a recording, to see why it fired or missed.
 
     The picture shows the sound, when the gate was open, every keyword's score, as it was
-    compared, over its threshold, and the detections. The recording is heard from its start,
+    compared, over its threshold, and the detections; of keywords that a verifier judges the first
+    stage's score, too. The recording is heard from its start,
     whatever part of it is drawn. An older picture of that name is replaced.
     """
     span = start, math.inf if end is None else end
     _check(output, *span)
     from kws.evaluate.drawing.excerpt import hear
     from kws.evaluate.drawing.spotting import spotting
-    from kws.thresholds import Settings
 
     said = _said(truth)
     asked = options.read(
@@ -65,8 +66,9 @@ def plot(
         channel=channel,
         gate=gate,
         overrides=overrides,
+        verify=verify,
     )
-    rules = Settings([each.card for each in asked.models], **asked.settings).rules
+    rules = asked.thresholds(None).rules
     [excerpt] = hear(asked.spotter(), audio, [span], channel=asked.channel, rules=rules)
     window = max(rule.wake_window_s for rule in rules)
     awake = None if wake is None else _awake(excerpt, window)

@@ -33,6 +33,7 @@ def spot(
     channel: options.Channel = None,
     gate: options.Gate = None,
     overrides: options.Overrides = None,
+    verify: options.Verify = None,
     scores: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Write every hop's scores, to a .csv or .npz file."),
@@ -62,6 +63,7 @@ def spot(
         channel=channel,
         gate=gate,
         overrides=overrides,
+        verify=verify,
     )
     from kws.terminal.scorefile import ScoreFile
 

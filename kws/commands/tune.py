@@ -52,6 +52,7 @@ def tune(
     channel: options.Channel = None,
     gate: options.Gate = None,
     overrides: options.Overrides = None,
+    verify: options.Verify = None,
     json: options.Json = False,
 ) -> None:
     """Find thresholds for your voice and your room.
@@ -65,7 +66,7 @@ def tune(
     _check(out, false_alarms, force=force)
     asked = options.read(
         model, keywords=keywords, threshold=None, false_alarms=None, wake=None,
-        channel=channel, gate=gate, overrides=overrides,
+        channel=channel, gate=gate, overrides=overrides, verify=verify,
     )  # fmt: skip
     from kws.terminal.quiet import quiet_libraries
 
@@ -96,14 +97,16 @@ class Tuner:
     def __init__(self, asked: options.Asked, false_alarms: float | None, *, named: bool) -> None:
         from kws.evaluate.tuning.ear import Ear
         from kws.evaluate.tuning.tune import start
-        from kws.terminal.pace import at_bearable_pace
-        from kws.thresholds import Settings
+        from kws.terminal.pace import at_bearable_pace, fit_verifier
+        from kws.verification import joint_cards
 
         asked = replace(asked, models=[at_bearable_pace(each) for each in asked.models])
-        self._cards = [each.card for each in asked.models]
-        settings = Settings(self._cards, **asked.settings)
+        verifier = fit_verifier(asked.verifier())
+        asked = replace(asked, verify=verifier or "none")
+        self._cards = joint_cards(asked.models, verifier)
+        settings = asked.thresholds(verifier)
         self._known = start(self._cards, settings.levels, false_alarms)
-        self._ear = Ear(asked.spotter(), settings, self._known.lowest)
+        self._ear = Ear(asked.spotter(), settings, self._known.lowest, verifier)
         self._channel, self._wanted, self._named = asked.channel, false_alarms, named
 
     def hear(

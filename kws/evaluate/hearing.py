@@ -17,6 +17,7 @@ from kws.resample import Channel
 from kws.session import Model
 from kws.terminal.progress import progress
 from kws.thresholds import Settings
+from kws.verification import VerifierConfig
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Hearing:
 
     gate, channel: as a Spotter takes them. workers: processes on this machine; dask: a
     scheduler's address instead. kept: a folder for finished scores, so that an interrupted run
-    goes on.
+    goes on. verifier: what judges the first stages' finds, on this machine.
     """
 
     models: Sequence[Model]
@@ -35,14 +36,21 @@ class Hearing:
     workers: int = 1
     dask: str | None = None
     kept: Path | None = None
+    verifier: VerifierConfig | None = None
 
     def hear(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Recording | str]]:
         """Yield each path with what was heard, or with one line on why it could not be.
 
         Raises ConfigError: no such gate, no scheduler there.
         """
-        replay = Replay(self.models, self.settings, gate=self.gate, channel=self.channel)
-        tail = silence(self.models, self.settings, self.gate)
+        replay = Replay(
+            self.models,
+            self.settings,
+            gate=self.gate,
+            channel=self.channel,
+            verifier=self.verifier,
+        )
+        tail = silence(self.models, self.settings, self.gate, self.verifier)
         parts = [
             [units(path, model, index=i, channel=self.channel, tail=tail) for path in paths]
             for i, model in enumerate(self.models)

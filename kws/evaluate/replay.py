@@ -1,8 +1,8 @@
 """Replay: the live chain over a recording whose scores are known already.
 
-Scores are what costs: they are computed once, anywhere, with nothing withheld. Resampler, gate
-and decision then hear the recording serially, as they would have live; only where the gate's
-withholding makes the model start anew are scores computed again.
+Scores are what costs: they are computed once, anywhere, with nothing withheld. Resampler, gate,
+verifier and decision then hear the recording serially, as they would have live; only where the
+gate's withholding makes the model start anew are scores computed again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from kws.sources.file import AudioFile
 from kws.steps import Steps
 from kws.stream import Stream
 from kws.thresholds import Settings
+from kws.verification import VerifierConfig
 
 
 class TrackClassifier:
@@ -104,7 +105,8 @@ class Heard:
 class Replay:
     """The live chain of these models and settings, for recordings with tracks.
 
-    gate, channel: as a Spotter takes them. Raises ConfigError.
+    gate, channel: as a Spotter takes them. verifier: called as it would be live. Raises
+    ConfigError.
     """
 
     def __init__(
@@ -114,8 +116,10 @@ class Replay:
         *,
         gate: str | None = None,
         channel: Channel = None,
+        verifier: VerifierConfig | None = None,
     ) -> None:
         self._models, self._settings, self._gate, self._channel = models, settings, gate, channel
+        self._verifier = verifier
 
     def events(self, path: str | os.PathLike[str], tracks: Sequence[Track]) -> list[Event]:
         """Return what a Spotter would tell of a recording; tracks: one for each model.
@@ -133,7 +137,12 @@ class Replay:
             return stages[-1]
 
         chain = Chain(
-            self._models, self._settings, gate=self._gate, channel=self._channel, classify=classify
+            self._models,
+            self._settings,
+            gate=self._gate,
+            channel=self._channel,
+            verify=self._verifier,
+            classify=classify,
         )
         stream = Stream(chain, lambda events: None)
         events: list[Event] = []

@@ -19,6 +19,7 @@ from kws.evaluate.worst import worst_alarms, worst_missed
 from kws.flow import Detection
 from kws.session import Model
 from kws.thresholds import Settings
+from kws.verification import VerifierConfig
 
 RATES = (0.1, 0.5, 1.0, 2.0)
 """False alarms per hour at which misses are told, as far as the hours allow."""
@@ -31,7 +32,8 @@ APART_S = 0.2
 class Streams:
     """A recording with truth beside recordings without keywords, at any thresholds.
 
-    stream: what was heard of the recording that `truth` is about; negatives: of the others.
+    stream: what was heard of the recording that `truth` is about; negatives: of the others;
+    verifier: that judged them.
     Raises DataError: the truth is not this recording's; it holds no armed keyword.
     """
 
@@ -42,13 +44,17 @@ class Streams:
         stream: Recording,
         truth: Truth,
         negatives: Sequence[Recording],
+        *,
+        verifier: VerifierConfig | None = None,
     ) -> None:
         self.levels = dict(settings.levels)
         check(truth, stream.name, stream.heard.seconds, self.levels)
         self.words = truth.of(list(self.levels))
         self._models, self.stream, self.negatives = models, stream, negatives
         self.hours = sum(recording.hours for recording in negatives)
-        self._again = Again([model.card for model in models], settings.rules, settings.roles)
+        cards = [model.card for model in models]
+        self._again = Again(cards, settings.rules, settings.roles, verifier)
+        self._verified = set(verifier.candidates if verifier else ())
         lowest = self._moved(LOWEST)
         self._said = self._again.prepare(stream.heard, lowest)
         self._unsaid = [self._again.prepare(each.heard, lowest) for each in negatives]
@@ -158,7 +164,12 @@ class Streams:
     def score(
         self, recording: Recording, name: str
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Return a keyword's smoothed score [hops] and where the hops end, in seconds."""
+        """Return a keyword's score [hops] and where the hops end, in seconds.
+
+        It is smoothed, with nothing withheld; a verified one as it was compared.
+        """
+        if name in self._verified:
+            return _compared(self._models, recording, name)
         for model, track in zip(self._models, recording.tracks, strict=True):
             if name in model.labels:
                 hops = round(model.card.decision.smoothing_s * track.rate / track.hop)
@@ -175,6 +186,17 @@ class Streams:
             every = [peaks.alarm_peaks(*self.score(each, name)) for each in self.negatives]
             alarms[name] = np.concatenate(every) if every else np.zeros(0)
         return said, alarms
+
+
+def _compared(
+    models: Sequence[Model], recording: Recording, name: str
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    at = {n: model.labels.index(name) for n, model in enumerate(models) if name in model.labels}
+    hops = [hop for together in recording.heard.hops for hop in together if hop.model in at]
+    smoothed = [hop.values if hop.smoothed is None else hop.smoothed for hop in hops]
+    score = [values[at[hop.model]] for hop, values in zip(hops, smoothed, strict=True)]
+    ends = np.array([hop.end for hop in hops], np.float64) / recording.heard.rate
+    return np.array(score, np.float32), ends
 
 
 def check(truth: Truth, name: str, seconds: float, levels: Mapping[str, float]) -> None:

@@ -26,6 +26,7 @@ from kws.resample import Channel, Resampler
 from kws.session import BUNDLED, Model, load
 from kws.sources.file import AudioFile
 from kws.thresholds import Settings
+from kws.verification import VerifierConfig
 
 SEGMENT_S = 600.0
 """How much of a long recording one part scores."""
@@ -109,13 +110,17 @@ def recordings(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def silence(models: Sequence[Model], settings: Settings, gate: str | None = None) -> int:
+def silence(
+    models: Sequence[Model],
+    settings: Settings,
+    gate: str | None = None,
+    verifier: VerifierConfig | None = None,
+) -> int:
     """Return what `finish` lets these models hear after a recording, in samples at their rate.
 
     Without what a resampler adds. Raises ConfigError where they can't be heard together.
     """
-    chain = Chain(models, settings, gate=gate)
-    return chain.latency + chain.smoothing + 2 * chain.hop
+    return Chain(models, settings, gate=gate, verify=verifier).ending
 
 
 def units(

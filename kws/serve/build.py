@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kws import selftest
-from kws.card import replace
+from kws.card import Card, replace
 from kws.errors import ConfigError
 from kws.home import expanded
 from kws.serve import logs
@@ -17,8 +17,9 @@ from kws.serve.where import about
 from kws.session import Model, load
 from kws.sinks import Keyword
 from kws.spotter import Spotter
-from kws.terminal.pace import at_bearable_pace
+from kws.terminal.pace import at_bearable_pace, fit_verifier
 from kws.thresholds import Settings, find_roles, known, merge
+from kws.verification import VerifierConfig, choose, joint_cards
 
 Words = dict[str, tuple[Keyword, str]]
 
@@ -27,7 +28,8 @@ Words = dict[str, tuple[Keyword, str]]
 class Built:
     """What hears: the models, and for each keyword how it is said and whose it is.
 
-    levels: the thresholds that hold now; kept: the file where they are kept.
+    levels: the thresholds that hold now; kept: the file where they are kept. verifier: what judges
+    the models' finds, in streams from elsewhere as well.
     """
 
     config: Config
@@ -35,24 +37,26 @@ class Built:
     words: Words
     kept: Path
     levels: dict[str, float]
+    verifier: VerifierConfig | None = None
 
     def spotter(self, microphone: Microphone) -> Spotter:
         """Return a new spotter for a microphone. Raises ConfigError."""
         listen = self.config.listen
         return Spotter(
             self.models,
-            keywords=_keywords(self.config, self.models),
+            keywords=_keywords(self.config, [model.card for model in self.models]),
             threshold=self.levels,
             wake=listen.wake or None,
             gate=listen.gate or None,
             channel=microphone.channel,
             overrides=_overrides(self.config, self.kept),
+            verify=self.verifier or "none",
         )
 
     @property
     def fixed(self) -> list[str]:
         """The words whose thresholds the config itself sets, whatever a file says."""
-        return sorted(_levels(self.config, self.models))
+        return sorted(_levels(self.config, joint_cards(self.models, self.verifier)))
 
     @property
     def keywords(self) -> tuple[Keyword, ...]:
@@ -69,7 +73,10 @@ def build(config: Config, path: Path | None = None) -> Built:
         expanded(config.record.folder)
     models = [_model(number, wanted) for number, wanted in enumerate(config.model)]
     words, kept = _words(config, models), _kept(config, path)
-    built = Built(config, models, words, kept, _settled(config, models, kept))
+    with about("listen", "verify"):
+        verifier = _verifier(config.listen.verify, models, words)
+    cards = joint_cards(models, verifier)
+    built = Built(config, models, words, kept, _settled(config, cards, kept), verifier)
     for microphone in config.microphone:
         with about("listen", "gate"):  # all else was tried before
             spotter = built.spotter(microphone)
@@ -81,6 +88,11 @@ def build(config: Config, path: Path | None = None) -> Built:
 def _model(number: int, wanted: Wanted) -> Model:
     with about("model", number, "path"):
         return _tested(at_bearable_pace(load(expanded(wanted.path) if wanted.path else None)))
+
+
+def _verifier(wanted: str, models: list[Model], words: Words) -> VerifierConfig | None:
+    path = wanted if wanted in {"bundled", "none"} else expanded(wanted) if wanted else None
+    return fit_verifier(choose(path, models, words))
 
 
 def _tested(model: Model) -> Model:
@@ -101,10 +113,10 @@ def _tested(model: Model) -> Model:
 def _words(config: Config, models: list[Model]) -> Words:
     """Return what is listened for, having seen that all names and figures make sense."""
     cards, wake = [model.card for model in models], config.listen.wake or None
-    armed = _keywords(config, models)
+    armed = _keywords(config, cards)
     with about("listen", "wake"):
         roles = find_roles(cards, armed, wake)
-    _levels(config, models)
+    _named(config, cards)
     words: Words = {}
     for number, model in enumerate(models):
         for label in model.card.keywords:
@@ -130,43 +142,50 @@ def _overrides(config: Config, kept: Path) -> Path | None:
     return kept if config.listen.overrides or kept.exists() else None
 
 
-def _settled(config: Config, models: list[Model], kept: Path) -> dict[str, float]:
+def _settled(config: Config, cards: list[Card], kept: Path) -> dict[str, float]:
     """Return the thresholds that hold: the config's, else the override file's, else the cards'."""
     with about("listen", "overrides"):
         return Settings(
-            [model.card for model in models],
-            keywords=_keywords(config, models),
+            cards,
+            keywords=_keywords(config, cards),
             wake=config.listen.wake or None,
-            threshold=_levels(config, models) or None,
+            threshold=_levels(config, cards) or None,
             overrides=_overrides(config, kept),
         ).levels
 
 
-def _keywords(config: Config, models: list[Model]) -> list[str] | None:
+def _keywords(config: Config, cards: list[Card]) -> list[str] | None:
     """Return which words are armed; None: all."""
     if not any(each.keywords for each in config.model):
         return None
     armed: list[str] = []
-    for number, (each, model) in enumerate(zip(config.model, models, strict=True)):
-        there = [label.name for label in model.card.keywords]
+    for number, (each, card) in enumerate(zip(config.model, cards, strict=True)):
+        there = [label.name for label in card.keywords]
         with about("model", number, "keywords"):
             armed += known(each.keywords, there, "keyword") if each.keywords else there
     return armed
 
 
-def _levels(config: Config, models: list[Model]) -> dict[str, float]:
+def _named(config: Config, cards: list[Card]) -> list[dict[str, str]]:
+    """Return each model's armed words, having seen that thresholds name no others."""
+    found = []
+    for number, (each, card) in enumerate(zip(config.model, cards, strict=True)):
+        found.append(find_roles([card], each.keywords or None))
+        with about("model", number, "thresholds"):
+            known(each.thresholds, found[-1], "keyword")
+    return found
+
+
+def _levels(config: Config, cards: list[Card]) -> dict[str, float]:
     """Return the thresholds that the config sets."""
     levels: dict[str, float] = {}
-    for number, (each, model) in enumerate(zip(config.model, models, strict=True)):
-        roles = find_roles([model.card], each.keywords or None)
-        with about("model", number, "thresholds"):
-            known(each.thresholds, roles, "keyword")
+    for number, roles in enumerate(_named(config, cards)):
         with about("model", number, "false_alarms"):
-            levels |= _own(each, model, roles)
+            levels |= _own(config.model[number], cards[number], roles)
     return levels
 
 
-def _own(wanted: Wanted, model: Model, roles: dict[str, str]) -> dict[str, float]:
+def _own(wanted: Wanted, card: Card, roles: dict[str, str]) -> dict[str, float]:
     if wanted.false_alarms is None:
         return wanted.thresholds
-    return merge([model.card], roles, false_alarms=wanted.false_alarms, threshold=wanted.thresholds)
+    return merge([card], roles, false_alarms=wanted.false_alarms, threshold=wanted.thresholds)

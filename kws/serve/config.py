@@ -54,12 +54,14 @@ class Microphone(Strict, frozen=True):
 class Listen(Strict, frozen=True):
     """wake: commands count only after one of these. gate: empty: what the models say.
 
-    overrides: a file that `kws tune` wrote.
+    overrides: a file that `kws tune` wrote. verify: a window model's file, `bundled` or `none`;
+    empty: the bundled one beside the bundled model.
     """
 
     wake: tuple[Name, ...] = ()
     gate: str = ""
     overrides: str = ""
+    verify: str = ""
 
 
 class Playback(Strict, frozen=True):

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kws.flow import AudioLost, Block, Detection, DigitalSilence, Event
+from kws.flow import AudioLost, Block, Detection, DigitalSilence, Event, VerifierFailed
+from kws.serve import logs
 from kws.serve.build import Words
 from kws.serve.keeping import Keeper
 from kws.serve.live import Tap
@@ -145,6 +146,8 @@ class Listener:
     def _take(self, event: Event) -> None:
         if isinstance(event, Detection):
             self._told(self._heard(event))
+        elif isinstance(event, VerifierFailed):
+            logs.say("warning", f"{self.name}: the first stage decides alone: {event.reason}")
         elif isinstance(event, DigitalSilence):
             self.vital.zeros = event.silent
         elif isinstance(event, AudioLost) and not self._came_back:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from kws.flow import Detection, Event
+from kws.flow import Detection, Event, VerifierFailed
 from kws.serve.priority import make_way
+from kws.serve.seldom import Seldom
 from kws.steps import Steps, together
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Streams:
         self._waiting: list[Ear] = []
         self._closing = False
         self._began = 0.0  # the last round
+        self.complaints = Seldom()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -175,7 +177,10 @@ class Ear:
         return self._spotter
 
     def wanted(self, events: Sequence[Event]) -> list[Detection]:
-        """Return the words that are listened for."""
+        """Return the words that are listened for; log that a verifier fails."""
+        for event in events:
+            if isinstance(event, VerifierFailed):
+                self._streams.complaints.say("warning", f"a stream's verifier: {event.reason}")
         words = self._words
         return [e for e in events if isinstance(e, Detection) and e.keyword in words]
 

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from kws.stream import Stats
+from kws.verifier import VerifierStats
 
 BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """How long a hop took: upper bounds; what took longer is counted last."""
@@ -15,7 +16,8 @@ BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 class Tally:
     """Written by the thread that hears. Seconds of audio; hops: by how long each took.
 
-    heard_at, inferred_at: when a block came, and a hop was scored, last; None: never.
+    heard_at, inferred_at: when a block came, and a hop was scored, last; None: never. verifier:
+    what it has done; verifier_s: how long the blocks took in which it was called.
     """
 
     audio_s: float = 0.0
@@ -26,6 +28,8 @@ class Tally:
     hops: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
     heard_at: float | None = None
     inferred_at: float | None = None
+    verifier: VerifierStats | None = None
+    verifier_s: float = 0.0
 
     def heard(self, before: Stats, after: Stats, took_s: float, now: float) -> None:
         """Take note of what a block, which took so long, changed in a spotter's figures."""
@@ -38,3 +42,9 @@ class Tally:
             self.took_s += took_s
             self.hops[bisect_left(BOUNDS_S, took_s / scored)] += scored
             self.inferred_at = now
+        was, now_done = before.verifier, after.verifier
+        if was is not None and now_done is not None:
+            self.verifier = self.verifier or VerifierStats()
+            if was is not now_done:  # the same object where nothing happened
+                self.verifier += now_done - was
+                self.verifier_s += took_s if now_done.calls > was.calls else 0.0

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from kws.flow import AudioLost, Detection, DigitalSilence, Event, KeywordStuck
+from kws.flow import AudioLost, Detection, DigitalSilence, Event, KeywordStuck, VerifierFailed
 
 
 def record(event: Event, *, audio: str | None = None) -> dict[str, Any] | None:
@@ -37,6 +37,9 @@ def record(event: Event, *, audio: str | None = None) -> dict[str, Any] | None:
         case KeywordStuck():
             stuck = {"keyword": event.keyword, "time_s": round(event.time_s, 3)}
             return {"type": "keyword_stuck", **stuck}
+        case VerifierFailed():
+            failed = {"reason": event.reason, "time_s": round(event.time_s, 3)}
+            return {"type": "verifier_failed", **failed}
         case DigitalSilence():
             silence = {"silent": event.silent, "time_s": round(event.time_s, 3)}
             return {"type": "digital_silence", **silence}
@@ -53,16 +56,20 @@ def sentence(event: Event) -> str | None:
     """Return an event as people read it; None for what is no news."""
     match event:
         case Detection():
-            return f"{event.time_s:8.2f} s  {event.keyword}  {share(event.score)}"
+            when, text = event.time_s, f"{event.keyword}  {share(event.score)}"
         case AudioLost():
-            return f"{event.end_s:8.2f} s  {event.end_s - event.start_s:.2f} s of audio lost"
+            when, text = event.end_s, f"{event.end_s - event.start_s:.2f} s of audio lost"
         case KeywordStuck():
-            return f"{event.time_s:8.2f} s  {event.keyword} stays high: unheard until it falls"
+            when, text = event.time_s, f"{event.keyword} stays high: unheard until it falls"
+        case VerifierFailed():
+            when, text = event.time_s, f"the first stage decides alone: {event.reason}"
         case DigitalSilence(silent=True):
-            return f"{event.time_s:8.2f} s  nothing but zeros: is the microphone muted?"
+            when, text = event.time_s, "nothing but zeros: is the microphone muted?"
         case DigitalSilence():
-            return f"{event.time_s:8.2f} s  the microphone is heard again"
-    return None
+            when, text = event.time_s, "the microphone is heard again"
+        case _:
+            return None
+    return f"{when:8.2f} s  {text}"
 
 
 class Lines:

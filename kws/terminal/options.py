@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from kws.evaluate.hearing import Hearing
     from kws.session import Model
     from kws.spotter import Spotter
+    from kws.thresholds import Settings
+    from kws.verification import AnyVerifier, VerifierConfig
 
 Models = Annotated[
     list[str] | None,
@@ -42,6 +44,12 @@ Gate = Annotated[
 ]
 Overrides = Annotated[
     str | None, typer.Option(metavar="FILE", help="A file of thresholds and decision settings.")
+]
+Verify = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="A window model that judges what is found; `bundled`, or `none`."
+    ),
 ]
 Workers = Annotated[
     int, typer.Option(min=1, metavar="N", help="Processes that score, on this machine.")
@@ -100,27 +108,53 @@ def parse_channel(text: str | None) -> int | Literal["mean"] | None:
 class Asked:
     """What the options of a spotter say.
 
-    settings: what `Spotter` and `Settings` take by the same names.
+    settings: what `Spotter` and `Settings` take by the same names. verify: as `Spotter` takes it.
     """
 
     models: list[Model]
     settings: dict[str, Any]
     gate: str | None
     channel: int | Literal["mean"] | None
+    verify: AnyVerifier = None
 
     def spotter(self) -> Spotter:
         """Return the Spotter. Raises ConfigError: there can't be such a one."""
         from kws.spotter import Spotter
 
-        return Spotter(self.models, gate=self.gate, channel=self.channel, **self.settings)
+        return Spotter(
+            self.models,
+            gate=self.gate,
+            channel=self.channel,
+            verify=self.verify,
+            **self.settings,
+        )
+
+    def verifier(self) -> VerifierConfig | None:
+        """Return the verifier, if there is one. Raises ConfigError, ModelError."""
+        from kws.thresholds import find_roles
+        from kws.verification import choose
+
+        asked = self.settings["keywords"], self.settings["wake"]
+        return choose(
+            self.verify, self.models, find_roles([model.card for model in self.models], *asked)
+        )
+
+    def thresholds(self, verifier: VerifierConfig | None) -> Settings:
+        """Return what is armed, at which levels. Raises ConfigError: that can't be."""
+        from kws.thresholds import Settings
+        from kws.verification import joint_cards
+
+        return Settings(joint_cards(self.models, verifier), **self.settings)
 
     def hearing(self, workers: int, dask: str | None, resume: Path | None) -> Hearing:
         """Return how archives are heard. Raises ConfigError: there can't be such a spotter."""
         from kws.evaluate.hearing import Hearing
-        from kws.thresholds import Settings
 
-        settings = Settings([model.card for model in self.models], **self.settings)
-        return Hearing(self.models, settings, self.gate, self.channel, workers, dask, resume)
+        verifier = self.verifier()
+        settings = self.thresholds(verifier)
+        return Hearing(
+            self.models, settings, self.gate, self.channel, workers, dask, resume, verifier
+        )
 
 
 def read(
@@ -133,6 +167,7 @@ def read(
     channel: str | None,
     gate: str | None,
     overrides: str | None,
+    verify: str | None = None,
 ) -> Asked:
     """Return what the options say, the models loaded.
 
@@ -150,7 +185,7 @@ def read(
     from kws.session import load
 
     models = [load(path) for path in model] if model else [load()]
-    return Asked(models, settings, gate, heard)
+    return Asked(models, settings, gate, heard, verify)
 
 
 def make_spotter(model: list[str] | None, *, live: bool = False, **options: Any) -> Spotter:
@@ -161,7 +196,8 @@ def make_spotter(model: list[str] | None, *, live: bool = False, **options: Any)
     """
     asked = read(model, **options)
     if live:
-        from kws.terminal.pace import at_bearable_pace
+        from kws.terminal.pace import at_bearable_pace, fit_verifier
 
         asked = replace(asked, models=[at_bearable_pace(each) for each in asked.models])
+        asked = replace(asked, verify=fit_verifier(asked.verifier()) or "none")
     return asked.spotter()

@@ -72,6 +72,7 @@ class Outcome:
         spotter = Spotter(
             hearing.models, gate=hearing.gate, channel=hearing.channel,
             threshold=hearing.settings.levels, keywords=list(hearing.settings.levels),
+            verify=hearing.verifier or "none",
         )  # fmt: skip
         wrong = worst(self.streams)
         return around(spotter, wrong, channel=hearing.channel, rules=hearing.settings.rules)

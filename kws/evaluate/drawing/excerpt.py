@@ -46,9 +46,9 @@ class Excerpt:
 
     thresholds: of the armed keywords.
     wave: the samples at `rate`. open: where what the gate let through begins (the pre-roll), when
-    it opened, when it closed. scores of a keyword: smoothed, as they were compared, at `ends_s`;
-    NaN where nothing was let through. fired: every detection so far, not only the excerpt's.
-    stuck: keyword and moment.
+    it opened, when it closed. scores of a keyword: as they were compared, at `ends_s`; of those in
+    `verified` the first stage's raw ones too; NaN where nothing was let through. fired: every
+    detection so far, not only the excerpt's. stuck: keyword and moment.
     """
 
     name: str
@@ -60,8 +60,10 @@ class Excerpt:
     open: list[tuple[float, float, float]] = field(default_factory=list)
     fired: list[Shot] = field(default_factory=list)
     stuck: list[tuple[str, float]] = field(default_factory=list)
+    verified: frozenset[str] = frozenset()
     _ends: array[float] = field(default_factory=lambda: array("d"))
     _values: array[float] = field(default_factory=lambda: array("f"))
+    _first: array[float] = field(default_factory=lambda: array("f"))
 
     @property
     def ends_s(self) -> NDArray[np.float64]:
@@ -69,19 +71,27 @@ class Excerpt:
         return np.array(self._ends)
 
     def score(self, keyword: str) -> Samples:
-        """Return a keyword's smoothed score, float32 [hops]."""
+        """Return a keyword's score as it was compared, float32 [hops]."""
+        return self._of(keyword, self._values)
+
+    def first(self, keyword: str) -> Samples:
+        """Return the raw score that the first stage gave a keyword, float32 [hops]."""
+        return self._of(keyword, self._first)
+
+    def _of(self, keyword: str, values: array[float]) -> Samples:
         place = list(self.thresholds).index(keyword)
-        return np.array(self._values, np.float32).reshape(-1, len(self.thresholds))[:, place]
+        return np.array(values, np.float32).reshape(-1, len(self.thresholds))[:, place]
 
     def within(self, start_s: float, end_s: float) -> bool:
         """Tell whether any of this lies in the excerpt."""
         return end_s >= self.start_s and start_s <= self.end_s
 
-    def hop(self, end_s: float, scores: Sequence[float]) -> None:
+    def hop(self, end_s: float, scores: Sequence[float], first: Sequence[float]) -> None:
         """Keep a hop, if it is not far outside."""
         if self.within(end_s - BESIDE_S, end_s + BESIDE_S):
             self._ends.append(end_s)
             self._values.extend(scores)
+            self._first.extend(first)
 
 
 class _Tap:
@@ -116,10 +126,12 @@ class _Watch:
         cards = [model.card for model in spotter.models]
         self._rate = cards[0].sample_rate
         armed = dict.fromkeys(spotter.thresholds, "keyword")
-        # The spotter tells raw scores, a block at a time. The same code, fed the same hops, gives
-        # those that were compared; it fires too, at nothing that is drawn.
+        # The spotter tells scores a block at a time. The same code, fed the same hops, gives those
+        # that were compared; it fires too, at nothing that is drawn.
         self._decision = decide.Decision(cards, armed, spotter.thresholds, rules=rules)
         self._together: list[Scores] = []
+        self._labels = [model.labels for model in spotter.models]
+        self._raw = dict.fromkeys(armed, 0.0)
         self.at_s = -1.0
         self._opened: float | None = None
         self._began: float | None = None
@@ -149,10 +161,14 @@ class _Watch:
         start, end = (self._together[0].start / self._rate, self._together[0].end / self._rate)
         self._decision.process(self._together)
         scores = self._decision.scores
+        for hop in self._together:
+            self._raw |= dict(zip(self._labels[hop.model], hop.values.tolist(), strict=True))
         for excerpt in excerpts:
             if start > self.at_s:
-                excerpt.hop(start, [math.nan] * len(scores))
-            excerpt.hop(end, [scores[name] for name in excerpt.thresholds])
+                nothing = [math.nan] * len(scores)
+                excerpt.hop(start, nothing, nothing)
+            names = list(excerpt.thresholds)
+            excerpt.hop(end, [scores[n] for n in names], [self._raw[n] for n in names])
         self.at_s = end
         self._together = []
 
@@ -223,4 +239,6 @@ def hear(
 
 def _excerpt(name: str, spotter: Spotter, rate: int, start_s: float, end_s: float) -> Excerpt:
     wave = Envelope(round(start_s * rate), min(end_s * rate, LAST))
-    return Excerpt(name, start_s, end_s, spotter.thresholds, rate, wave)
+    judged = [] if spotter.verifier is None else spotter.verifier.keywords
+    verified = frozenset(judged) & frozenset(spotter.thresholds)
+    return Excerpt(name, start_s, end_s, spotter.thresholds, rate, wave, verified=verified)

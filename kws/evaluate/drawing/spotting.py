@@ -109,6 +109,7 @@ def _shown(excerpt: Excerpt, said: Sequence[Word], wanted: set[str]) -> _Shown:
     inside = (excerpt.ends_s >= excerpt.start_s) & (excerpt.ends_s <= excerpt.end_s)
     # NaN is not high: there the gate was closed.
     high = {name for name in excerpt.thresholds if (excerpt.score(name)[inside] >= LOW).any()}
+    high |= {name for name in excerpt.verified if (excerpt.first(name)[inside] >= LOW).any()}
     return _Shown(
         tall=[name for name in excerpt.thresholds if name in high | wanted],
         low=[name for name in excerpt.thresholds if name not in high | wanted],
@@ -126,6 +127,8 @@ def _note(excerpt: Excerpt, shown: _Shown, width: float) -> list[str]:
             "Gate, light: let through from before it opened; closed: no score."
         )
     ]
+    if excerpt.verified & set(shown.tall):
+        lines[0] += " Dots: what the first stage alone gave; the line is what was compared."
     if shown.alarms:
         lines[0] += " Cross: fired, but nothing of that name was said."
     if shown.missed:

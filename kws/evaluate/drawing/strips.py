@@ -153,7 +153,10 @@ class Strips:
         self._place.hlines(y, self._excerpt.start_s, self._excerpt.end_s, color=LINE, linewidth=0.8)
 
     def score(self, name: str, alarms: set[Shot], missed: Sequence[Word]) -> None:
-        """Draw a keyword's score and threshold, where it fired, and how high it rose if not."""
+        """Draw a keyword's score and threshold, where it fired, and how high it rose if not.
+
+        Where a verifier judges it, the first stage's raw score is dotted.
+        """
         excerpt, level = self._excerpt, self._excerpt.thresholds[name]
         bottom = self._row(ROW, short(name))
         x, y = thinned(excerpt.ends_s, excerpt.score(name), round(self._across * DPI))
@@ -165,6 +168,9 @@ class Strips:
             x, bottom + ROW * level, over, where=np.isfinite(line), color=ACCENT, linewidth=0
         )
         self._place.plot(x, line, color=INK, linewidth=0.9)
+        if name in excerpt.verified:
+            x, y = thinned(excerpt.ends_s, excerpt.first(name), round(self._across * DPI))
+            self._place.plot(x, bottom + ROW * y, color=WARN, linewidth=0.6, linestyle=":")
         dashed = bottom + ROW * level
         self._place.hlines(
             dashed,

@@ -18,6 +18,7 @@ from kws.evaluate.replay import Heard
 from kws.flow import Block, Event, Samples, Scores
 from kws.spotter import Spotter
 from kws.thresholds import Settings
+from kws.verification import VerifierConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,7 @@ class Stretch:
     """What was scored in a stretch of audio.
 
     names: the armed keywords. ends_s: where the hops end, float64 [hops]. score: as the decision
-    compares it, smoothed, float32 [hops, names]. hops: to be decided on again. where: the
+    compares it, float32 [hops, names]. hops: to be decided on again. where: the
     recording's name, if it is one; begin_s: from where on its times are told; seconds: of audio.
     """
 
@@ -64,20 +65,25 @@ class Utterance:
 class Ear:
     """The live chain, whose scores are kept until they are taken.
 
-    spotter: with these settings. lowest: thresholds under which none will be tried.
+    spotter: with these settings, and this verifier. lowest: thresholds under which none will be
+    tried.
     """
 
     def __init__(
-        self, spotter: Spotter, settings: Settings, lowest: Mapping[str, float] | None = None
+        self,
+        spotter: Spotter,
+        settings: Settings,
+        lowest: Mapping[str, float] | None = None,
+        verifier: VerifierConfig | None = None,
     ) -> None:
         cards = [model.card for model in spotter.models]
         self.rate, self.roles = cards[0].sample_rate, dict(settings.roles)
         self.names = list(self.roles)
         self._spotter, self._lowest = spotter, lowest or dict.fromkeys(self.names, 0.0)
-        # Nothing passes 1: this one only smooths, just as the spotter's own does.
+        # Nothing passes 1: this one only notes what the spotter's own compares.
         never = dict.fromkeys(self.names, 1.0)
-        self._smoothing = Decision(cards, settings.roles, never, rules=settings.rules)
-        self._again = Again(cards, settings.rules, settings.roles)
+        self._decision = Decision(cards, settings.roles, never, rules=settings.rules)
+        self._again = Again(cards, settings.rules, settings.roles, verifier)
         self._rows: list[tuple[list[Scores], list[float]]] = []
 
     @property
@@ -93,7 +99,7 @@ class Ear:
     def reset(self) -> None:
         """Forget everything heard so far."""
         self._spotter.reset()
-        self._smoothing.reset()
+        self._decision.reset()
         self._rows.clear()
 
     def process(self, block: Block) -> list[Event]:
@@ -108,9 +114,9 @@ class Ear:
         scores = [event for event in events if isinstance(event, Scores)]
         for _, together in groupby(scores, attrgetter("end")):
             hops = list(together)
-            self._smoothing.process(hops)
-            smooth = self._smoothing.scores
-            self._rows.append((hops, [smooth[name] for name in self.names]))
+            self._decision.process(hops)
+            compared = self._decision.scores
+            self._rows.append((hops, [compared[name] for name in self.names]))
         return events
 
     def take(self, *, where: str = "", begin_s: float = 0.0, seconds: float = 0.0) -> Stretch:

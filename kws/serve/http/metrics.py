@@ -16,6 +16,15 @@ from kws.serve.tally import BOUNDS_S, Tally
 
 KIND = "text/plain; version=0.0.4"
 
+VERIFIER = {
+    "candidates": "Stretches of audio that the verifier was asked about.",
+    "verified": "Keywords that it agreed to.",
+    "refused": "Stretches that gave no keyword.",
+    "calls": "Calls of the verifier.",
+    "skipped": "Calls that its limit did not allow.",
+    "failures": "Calls that failed: the first stage decided.",
+}
+
 Labels = dict[str, str]
 Samples = Iterable[tuple[Labels, float]]
 
@@ -42,6 +51,7 @@ class Metrics:
         scored = "Hops scored."
         yield from _metric("inferences", scored, ((at, each.inferences) for at, each in tallies))
         yield from _histogram("kws_hop_seconds", "How long a hop took.", tallies)
+        yield from _verifier([(at, each) for at, each in tallies if each.verifier is not None])
         words = [
             ({"microphone": at, "keyword": word}, float(count))
             for (at, word), count in sorted(house.words.copy().items())
@@ -58,6 +68,18 @@ class Metrics:
         if (resident := _resident()) is not None:
             yield "# TYPE process_resident_memory_bytes gauge"
             yield f"process_resident_memory_bytes {resident}"
+
+
+def _verifier(tallies: list[tuple[Labels, Tally]]) -> Iterator[str]:
+    """Give what a verifier has done; where there is none, nothing."""
+    for name, what in VERIFIER.items() if tallies else ():
+        counts = [(at, float(getattr(each.verifier, name))) for at, each in tallies]
+        yield from _metric(f"verifier_{name}", what, counts)
+    if tallies:
+        took = "Time that hops with calls of the verifier took."
+        yield from _metric(
+            "verifier_seconds", took, ((at, each.verifier_s) for at, each in tallies)
+        )
 
 
 def _metric(name: str, what: str, samples: Samples) -> Iterator[str]:

@@ -1,0 +1,105 @@
+"""The verifier measured: what `kws eval` and `kws spot` say is what a spotter does."""
+
+import json
+
+import models as tones
+import pytest
+from command import keywords, kws, model, words
+from test_streams import measured, paper, recording
+
+from kws.card import Threshold
+from kws.evaluate import hearing as hearings
+from kws.evaluate.streams import Streams
+from kws.evaluate.truthfile import read_truth
+from kws.flow import Detection
+from kws.session import load
+from kws.sources.file import AudioFile
+from kws.spotter import Spotter
+from kws.thresholds import Settings
+from kws.verification import choose, joint_cards
+
+__all__ = ["kws", "model", "paper", "words"]
+
+
+@pytest.fixture
+def verifier(tmp_path):
+    """A verifier that lets faint tones pass no more than the second of their names."""
+    rules = {"first_weight": 0.0, "thresholds": {"yes": Threshold(0.96), "no": Threshold(0.6)}}
+    return str(tones.write(tmp_path / "v.onnx", tones.verifier_card(**rules), hops=10))
+
+
+def heard_by(model, verifier, folder):
+    """Return first stage, verifier, settings, and what was heard of the paper stream."""
+    first = load(model)
+    pair = choose(load(verifier), [first], tones.TONES)
+    settings = Settings(joint_cards([first], pair))
+    hearing = hearings.Hearing([first], settings, verifier=pair)
+    paths = [folder / "stream.wav", *hearings.audio_files([folder / "without"])]
+    return first, pair, settings, [found for _, found in hearing.hear(paths)]
+
+
+def test_what_is_replayed_is_what_a_spotter_does(model, verifier, paper):
+    first, pair, settings, heard = heard_by(model, verifier, paper)
+    path = paper / "stream.wav"
+    live = list(Spotter(first, verify=pair.model).listen(AudioFile(path)))
+    found = Streams(
+        [first], settings, heard[0], read_truth(path.with_suffix(".json")), heard[1:], verifier=pair
+    )
+
+    def told(events):
+        return [(e.keyword, e.time, e.score) for e in events if isinstance(e, Detection)]
+
+    assert told(live) == told(heard[0].heard.events) != []
+    for levels in ({}, {"yes": 0.3, "no": 0.97}, {"jarvis": 0.999}):
+        spotter = Spotter(first, verify=pair.model, threshold=levels)
+        events = [e for e in spotter.listen(AudioFile(path)) if isinstance(e, Detection)]
+        again = found._again.fired(found._said, spotter.thresholds)
+        assert [(e.keyword, e.time_s) for e in events] == [(e.keyword, e.time_s) for e in again]
+
+
+def test_eval_measures_both_stages(kws, model, verifier, paper):
+    """The faint false alarm that the verifier refuses is none; delays are longer."""
+    alone = measured(kws, model, paper)["streams"]["shipped"]
+    both = measured(kws, model, paper, "--verify", verifier)["streams"]["shipped"]
+
+    assert both["keywords"]["yes"]["threshold"] == 0.96
+    assert both["misses"] == alone["misses"]
+    assert (alone["false_alarms"]["events"], both["false_alarms"]["events"]) == (3, 2)
+    assert alone["delay_ms_p50"] < both["delay_ms_p50"]
+
+
+def test_spot_verifies(kws, model, verifier, words):
+    alone = kws("spot", words, "--model", model)
+    both = kws("spot", words, "--model", model, "--verify", verifier)
+    none = kws("spot", words, "--model", model, "--verify", "none")
+
+    assert keywords(both) == keywords(alone) == ["yes", "no", "yes"]
+    assert none.out == alone.out != both.out
+    shared = kws("spot", words, "--model", model, "--verify", verifier, "--workers", 2)
+    assert shared.out == both.out
+
+
+def test_thresholds_are_found_for_the_joined_score(kws, model, verifier, paper, tmp_path):
+    out = tmp_path / "found.json"
+    recording(paper / "without" / "b.wav", 20, [("no", 5, 0.158)])
+    found = measured(
+        *[kws, model, paper, "--verify", verifier, "--target-fa", 100, "--out", out],
+    )["chosen"]
+
+    assert json.loads(out.read_text())["thresholds"] == found["thresholds"]
+    assert found["point"]["false_alarms"]["events"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("verify", "reason"),
+    [
+        ("nowhere.onnx", "nowhere.onnx: no such file"),
+        ("MODEL", "a stream model can't verify; take a window model"),
+    ],
+)
+def test_a_verifier_that_can_not_be_is_one_line(kws, model, words, verify, reason):
+    done = kws("spot", words, "--model", model, "--verify", model if verify == "MODEL" else verify)
+
+    assert (done.code, done.out) == (2, "")
+    assert reason in done.err
+    assert done.err.count("\n") == 1
