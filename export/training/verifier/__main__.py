@@ -22,7 +22,6 @@ from export.training.strips import Word, find_word
 from export.training.verifier import features, renderings, train
 from export.training.verifier.network import Config, Verifier
 from export.training.verifier.pretrained import encoder_state
-
 from export.training.verifier.windows import Miner, WordComposer
 from export.training.vocabulary import KEYWORDS, LABELS, UNKNOWN
 from kws.errors import KwsError
@@ -67,32 +66,35 @@ def _trained(recipe: dict[str, Any], decoded: Path, work: Path) -> Verifier:
     config = Config(len(LABELS))
     network = Verifier(config).eval()
     network.encoder.load_state_dict(encoder_state(work, config.positions))
-    composer, rooms = None, None
+    material: dict[bool, tuple[WordComposer, torch.Tensor]] = {}
 
     def miner(number: int) -> Miner:
-        nonlocal composer, rooms
-        if composer is None or rooms is None:
-            composer, rooms = _composer(recipe, decoded, work)
         settings = recipe["windows"]
+        shard = settings["shards"][number]
+        if (voices := shard["voices"]) not in material:
+            material[voices] = _composer(recipe, decoded, work, voices=voices)
+        composer, rooms = material[voices]
         shares = {kind: settings[kind] for kind in ("words", "speech", "noise")}
+        seed = recipe["seed"], shard["seed"]
         return Miner(
-            composer, BUNDLED, rooms, shares, settings["batches"], STRIPS, config.window,
-            (recipe["seed"], number + 1),
-        )  # fmt: skip
+            composer, BUNDLED, rooms, shares, shard["batches"], STRIPS, config.window, seed
+        )
 
     shards = features.shards(network, miner, recipe, work)
     train.train_head(network, shards, recipe, work)
-    return train.Tuner(network, shards, recipe, work).run()
+    for phase in range(len(recipe["tuning"])):
+        network = train.Tuner(network, shards, recipe, work, phase).run()
+    return network
 
 
 def _composer(
-    recipe: dict[str, Any], decoded: Path, work: Path
+    recipe: dict[str, Any], decoded: Path, work: Path, *, voices: bool
 ) -> tuple[WordComposer, torch.Tensor]:
     """Return what composes strips, of recordings and of what voices said; and rooms' spectra."""
     base = tomli.loads((HERE.parent / "bundled.toml").read_text(encoding="utf-8"))
     taught = lessons.bundled(decoded, base)
     words, near = [list(group) for group in taught.corpus.words], list[Word]()
-    for text, said in renderings.rendered(recipe["voices"], work).items():
+    for text, said in (renderings.rendered(recipe["voices"], work) if voices else {}).items():
         for audio in said:
             word = find_word(audio, text)
             if text in KEYWORDS:

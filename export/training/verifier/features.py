@@ -60,7 +60,7 @@ def shards(
 
     miner: gives the windows of a shard by its number.
     """
-    count, layers = recipe["windows"]["shards"], recipe["tuning"]["layers"]
+    count, layers = len(recipe["windows"]["shards"]), recipe["layers"]
     for number in range(count):
         if not _paths(folder, number)[1].exists():
             print(f"windows {number + 1} of {count}", flush=True)

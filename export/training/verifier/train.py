@@ -27,6 +27,7 @@ def train_head(
 ) -> None:
     """Let the head learn from the untouched encoder's features; kept in `folder`."""
     path, settings = folder / "head.pt", recipe["head"]
+    shards = [shards[number] for number in settings["shards"]]
     if path.exists():
         network.head.load_state_dict(torch.load(path, weights_only=True))
         return
@@ -58,23 +59,30 @@ def train_head(
 class Tuner:
     """Lets the encoder's last layers learn with the head; resumes from `folder`.
 
-    average: the network whose weights are the running mean of those that learn.
+    shards: all there are; phase: which of the recipe's tunings this is. average: the network whose
+    weights are the running mean of those that learn.
     """
 
     def __init__(
-        self, network: Verifier, shards: Sequence[Shard], recipe: dict[str, Any], folder: Path
+        self,
+        network: Verifier,
+        shards: Sequence[Shard],
+        recipe: dict[str, Any],
+        folder: Path,
+        phase: int,
     ) -> None:
-        self._network, self._shards, self._settings = network, shards, recipe["tuning"]
-        self._seed, self._path = recipe["seed"], folder / "tuning.pt"
+        settings = recipe["tuning"][phase]
+        self._network, self._settings, self._layers = network, settings, recipe["layers"]
+        self._shards = [shards[number] for number in settings["shards"]]
+        self._seed, self._path = recipe["seed"] + phase, folder / f"tuning-{phase}.pt"
         self.average = deepcopy(network).eval()
-        self._labels = torch.cat([shard.labels for shard in shards])
-        self._starts = np.cumsum([0, *(len(shard.labels) for shard in shards)])
-        settings = self._settings
+        self._labels = torch.cat([shard.labels for shard in self._shards])
+        self._starts = np.cumsum([0, *(len(shard.labels) for shard in self._shards)])
         self._steps = int(settings["epochs"] * len(self._labels) / settings["batch"])
         for parameter in network.parameters():
             parameter.requires_grad_(False)
         encoder = network.encoder
-        last = nn.ModuleList([*encoder.layers[-settings["layers"] :], encoder.norm])
+        last = nn.ModuleList([*encoder.layers[-self._layers :], encoder.norm])
         self._learning = [*last.parameters(), *network.head.parameters()]
         for parameter in self._learning:
             parameter.requires_grad_(True)
@@ -106,7 +114,7 @@ class Tuner:
     def _step(self, places: NDArray[np.int64], step: int) -> float:
         self._network.train()
         with torch.autocast("cpu", torch.bfloat16):
-            features = learning(self._network, self._settings["layers"], self._read(places))
+            features = learning(self._network, self._layers, self._read(places))
             logits, _ = self._network.head(features)
         loss = functional.cross_entropy(
             logits.float(), self._labels[places], label_smoothing=self._settings["smoothing"]
