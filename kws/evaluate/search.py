@@ -13,8 +13,14 @@ from kws.errors import DataError
 LOGITS = np.arange(-1.5, 9.01, 0.1)
 GRID: NDArray[np.float64] = 1 / (1 + np.exp(-LOGITS))
 """Thresholds that are tried: 0.18 to 0.9999, evenly spaced in log-odds."""
-TAIL = 30
-"""So many of the highest peaks say how the number of false alarms falls off."""
+TAIL = 12
+"""So many of a keyword's highest peaks say how the number of its false alarms falls off."""
+SHARED = 15
+"""As many peaks the mean of all keywords counts for, where a keyword has few of its own."""
+DOUBT = 60
+"""Of so many peaks, all keywords' together, half of a tail's shape is believed."""
+LIGHTEST = -0.3
+"""The lowest shape of a tail: few peaks can't prove that it ends at once."""
 SPREAD = 4
 """Misses are averaged over so many steps of the grid on either side."""
 
@@ -57,14 +63,15 @@ def thresholds(
     for name, peaks in said.items():
         if not len(peaks):
             raise DataError(f"no recording says {name!r}: its threshold can't be found")
-    tables = {name: (_misses(said[name]), _alarms(alarms[name])) for name in said}
+    expected = _alarms(alarms)
+    tables = {name: (_misses(said[name]), expected[name]) for name in said}
     chosen = _spend(tables, _cheapest(tables, per_hour * hours), per_hour * hours)
     return {name: round(float(GRID[at]), 4) for name, at in chosen.items()}
 
 
 def expected_alarms(alarms: NDArray[np.float64], threshold: float) -> float:
     """Return how many of such peaks are to be expected over a threshold (see `thresholds`)."""
-    return float(np.interp(logit(threshold), LOGITS, _alarms(alarms)))
+    return float(np.interp(logit(threshold), LOGITS, _alarms({"": alarms})[""]))
 
 
 def _misses(peaks: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -74,22 +81,56 @@ def _misses(peaks: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.convolve(padded, np.full(2 * SPREAD + 1, 1 / (2 * SPREAD + 1)), mode="valid")
 
 
-def _alarms(peaks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the false alarms expected at each threshold.
+def _alarms(alarms: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    """Return the false alarms expected of each keyword at each threshold.
 
-    Few peaks pass a good threshold, and the very highest of them is luck: over the `TAIL`
-    highest the number is taken to fall exponentially in log-odds (peaks over a threshold;
-    Pickands, "Statistical inference using extreme order statistics", 1975), below it is counted.
+    Few peaks pass a good threshold, and the very highest of them is luck: over the `TAIL` highest
+    the number is taken to fall off, in log-odds, as a generalised Pareto distribution does (peaks
+    over a threshold; Pickands, "Statistical inference using extreme order statistics", 1975), below
+    it is counted. All keywords share its shape, found by the method of moments (Hosking and Wallis,
+    "Parameter and quantile estimation for the generalized Pareto distribution", 1987); where a
+    keyword has few peaks, their common scale counts, too.
     """
-    levels = np.sort([logit(float(peak)) for peak in peaks])[::-1]
-    counted = np.searchsorted(-levels, -LOGITS, side="right").astype(np.float64)
-    if len(levels) < 2:
-        return counted
-    tail = min(TAIL, len(levels) - 1)
-    base = levels[tail]
-    scale = max(float(np.mean(levels[:tail] - base)), 1e-3)
-    expected = tail * np.exp(-np.maximum(LOGITS - base, 0) / scale)
-    return np.where(base <= LOGITS, expected, counted)
+    levels = {name: np.sort(_log_odds(peaks))[::-1] for name, peaks in alarms.items()}
+    tails = {name: each[: min(TAIL, len(each) - 1) + 1] for name, each in levels.items()}
+    excess = {name: tail[:-1] - tail[-1] for name, tail in tails.items() if len(tail) > 1}
+    shape = _shape(list(excess.values()))
+    mean = float(np.concatenate([np.zeros(0), *excess.values()]).mean()) if excess else 1.0
+    expected = {}
+    for name, each in levels.items():
+        counted = np.searchsorted(-each, -LOGITS, side="right").astype(np.float64)
+        if name in excess:
+            over, base = excess[name], tails[name][-1]
+            average = (over.sum() + SHARED * mean) / (len(over) + SHARED)
+            falling = len(over) * _survival(LOGITS - base, max(average, 1e-3), shape)
+            counted = np.where(base <= LOGITS, falling, counted)
+        expected[name] = counted
+    return expected
+
+
+def _log_odds(peaks: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.array([logit(float(peak)) for peak in peaks], np.float64)
+
+
+def _shape(excess: Sequence[NDArray[np.float64]]) -> float:
+    """Return the shape that tails share, each in units of its mean: 0 is exponential."""
+    scaled = [over / over.mean() for over in excess if len(over) > 1 and over.mean() > 0]
+    if not scaled:
+        return 0.0
+    joined = np.concatenate(scaled)
+    shape = 0.5 * (1 - joined.mean() ** 2 / max(float(joined.var()), 1e-9))
+    # Drawn towards the exponential, the fewer peaks there are: a wrong shape costs false alarms.
+    return float(np.clip(shape, LIGHTEST, 0)) * len(joined) / (len(joined) + DOUBT)
+
+
+def _survival(over: NDArray[np.float64], mean: float, shape: float) -> NDArray[np.float64]:
+    """Return the share of peaks that lie so far over the base; `mean`: of what lies over it."""
+    over = np.maximum(over, 0)
+    if shape > -1e-3:
+        return np.exp(-over / mean)
+    scale = mean * (1 - shape)
+    share: NDArray[np.float64] = np.maximum(1 + shape * over / scale, 0) ** (-1 / shape)
+    return share
 
 
 def _cheapest(tables: Mapping[str, Table], budget: float) -> dict[str, int]:
