@@ -4,9 +4,10 @@ import io
 import os
 import re
 import subprocess
+import tempfile
 import threading
-from contextlib import closing
-from itertools import pairwise
+from contextlib import closing, suppress
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from audio_files import (
     wav,
     written,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from telling import need
 
 from kws.errors import AudioError
@@ -30,6 +33,13 @@ from kws.sources.file import AudioFile
 from kws.sources.pipe import Pipe
 
 RATES = [8_000, 16_000, 22_050, 44_100, 48_000, 96_000]
+
+
+def encoded(form):
+    """Return a quarter of a second in a format, as bytes."""
+    stream = io.BytesIO()
+    soundfile.write(stream, noise(4_000), 16_000, format=form)
+    return stream.getvalue()
 
 
 def heard(source):
@@ -248,6 +258,41 @@ def test_what_is_cut_off_is_heard_as_far_as_it_goes(tmp_path, made, there):
     assert sum(len(block.samples) for block in blocks) >= there
 
 
+@pytest.mark.parametrize("padding", [b"", b"\0"])
+def test_an_odd_number_of_bytes_has_a_padding_before_the_tags(tmp_path, padding):
+    """Some writers forget it in files."""
+    samples, path = noise(1_001), tmp_path / "x.wav"
+    data = wav(samples, subtype="PCM_U8")[: 44 + 1_001]
+    path.write_bytes(data + padding + b"LIST\4\0\0\0abcd")
+
+    assert len(heard(AudioFile(path))) == 1_001
+    assert len(heard(Pipe(io.BytesIO(data + b"\0LIST\4\0\0\0abcd")))) == 1_001
+
+
+WHOLE = [wav(noise(4_000)), *(made(noise(4_000)) for made in ENDLESS.values())]
+WHOLE += [encoded(form) for form in ("RF64", "W64", "AU", "AIFF", "CAF", "FLAC", "OGG", "MP3")]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    whole=st.sampled_from(WHOLE),
+    changes=st.lists(st.tuples(st.integers(0, 120), st.binary(min_size=1, max_size=8)), max_size=4),
+    end=st.integers(0, 40_000),
+    piped=st.booleans(),
+)
+def test_any_header_is_a_recording_or_refused(whole, changes, end, piped):
+    """Whatever it claims: nothing but AudioError, no more samples than there can be."""
+    data = bytearray(whole[:end])
+    for at, change in changes:
+        data[at : at + len(change)] = change
+    with tempfile.NamedTemporaryFile() as file, suppress(AudioError):
+        file.write(data)
+        file.flush()
+        blocks = iter(Pipe(io.BytesIO(data)) if piped else AudioFile(file.name))
+        assert all(block.samples.size <= 1 << 19 for block in islice(blocks, 1_000))
+        assert next(blocks, None) is None
+
+
 @pytest.mark.parametrize("rate", [1, 999, 384_001, 2**31 - 1])
 def test_rates_that_can_not_be_heard_are_refused(tmp_path, rate):
     """In a file, in a pipe, raw: at once, in one line."""
@@ -340,21 +385,15 @@ def test_a_decoder_keeps_no_more_than_it_needs():
     assert max(kept) <= 1 << 20
 
 
-def frames(form):
-    stream = io.BytesIO()
-    soundfile.write(stream, noise(16_000), 16_000, format=form)
-    return stream.getvalue()
-
-
 def aac(length=200):
     head = b"\xff\xf1\x60\x40" + bytes([length >> 3 & 0xFF, (length & 7) << 5 | 0x1F, 0xFC])
     return (head + bytes(length - 7)) * 40
 
 
 FOREIGN = {
-    "Ogg": lambda: frames("OGG"),
-    "MP3": lambda: frames("MP3"),
-    "CAF": lambda: frames("CAF"),
+    "Ogg": lambda: encoded("OGG"),
+    "MP3": lambda: encoded("MP3"),
+    "CAF": lambda: encoded("CAF"),
     r"MP4 \(m4a\)": lambda: b"\0\0\0\x1cftypM4A " + bytes(100),
     "WebM or Matroska": lambda: b"\x1a\x45\xdf\xa3" + bytes(100),
     "AC3": lambda: (b"\x0b\x77\x90\x7c\x8c\x40" + bytes(570)) * 8,

@@ -65,7 +65,9 @@ def _claim(file: BinaryIO, size: int, part: tuple[int, int], patch: tuple[int, b
     """Return what a header claims that gives `size` bytes to the part between two places."""
     begun, end = part
     there = end - begun
-    if size < there and not (size and _ends(file, begun + size + size % 2, end)):
+    # Parts begin at even places, but not every writer knows that.
+    ends = [begun + size, begun + size + size % 2]
+    if size < there and not (size and any(_ends(file, at, end) for at in ends)):
         return Claim(0, there, (patch,))
     return Claim(size, there)
 

@@ -49,6 +49,7 @@ class Pipe:
         if head[:4] in {b"RIFF", b"RF64", b"BW64"} and head[8:] == b"WAVE":
             self._layout, self._left = read_header(self._exactly, name=name)
             self._tailed = self._left is not None
+            self._padding = (self._left or 0) % 2
         else:
             self._begin(head, Layout(rate, channels, 2))
         self.rate, self.channels = self._layout.rate, self._layout.channels
@@ -137,8 +138,8 @@ class Pipe:
         """Return what goes on after the samples that a WAV's header announced, if it is audio."""
         self._tailed = False
         with self._reading:
-            head = b"" if self._closed else self._exactly(8)
-        if len(head) < 8 or begins_part(head, 1 << 32):
+            head = b"" if self._closed else self._exactly(8 + self._padding)
+        if len(head) < 8 + self._padding or begins_part(head[self._padding :], 1 << 32):
             return b""
         self._left = None  # its writer did not know
         return head

@@ -37,7 +37,7 @@ def stream(path: Path, rate: int, *, channel: Channel = None) -> Iterator[Sample
 
 
 def read(path: Path, rate: int, *, channel: Channel = None) -> Samples:
-    """Return a recording whole, as `kws classify` hears it: float32 [n] mono at `rate` Hz.
+    """Return a recording whole: float32 [n] mono at `rate` Hz.
 
     Raises AudioError: no such file, not audio, cut off, not finite.
     """
