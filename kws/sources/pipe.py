@@ -70,7 +70,7 @@ class Pipe:
         else:
             raise AudioError(
                 f"{self._name}: carries {found}, which can't be read from a pipe; "
-                "convert it: ffmpeg -i FILE -f wav - | kws spot -"
+                "convert it: ffmpeg -i FILE -f wav - | kws ..."
             )
 
     def __iter__(self) -> Iterator[Block]:
