@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kws.capture import Capture
-    from kws.classifiers import classify
     from kws.errors import (
         AudioError,
         CardError,
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from kws.shortcuts import listen, spot
     from kws.sources.devices import devices
     from kws.spotter import Spotter
+    from kws.word_search import classify
 
 __all__ = [
     "AudioError",
@@ -78,11 +78,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "kws.capture": ["Capture"],
-    "kws.classifiers": ["classify"],
     "kws.session": ["Model", "load"],
     "kws.sources.devices": ["devices"],
     "kws.shortcuts": ["listen", "spot"],
     "kws.spotter": ["Spotter"],
+    "kws.word_search": ["classify"],
     "kws.flow": [
         *["AudioLost", "Block", "Captured", "Detection", "DigitalSilence"],
         *["Event", "GateChanged", "KeywordStuck", "Scores", "VerifierFailed"],

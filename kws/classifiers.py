@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import Protocol
 
 import numpy as np
 
-from kws.errors import AudioError, ModelError
+from kws.errors import AudioError
 from kws.flow import Block, Samples, Scores
 from kws.ring import Ring, cut
-from kws.session import Model, load
+from kws.session import Model
 from kws.steps import Run, Steps, alone
 
 SILENCE_S = 0.5
@@ -153,12 +152,14 @@ def classifier(model: Model, index: int = 0) -> Classifier:
 
 
 def classify_clip(model: Model, samples: Samples) -> Samples:
-    """Score one clip, float32 [samples] mono at the model's rate; return float32 [labels].
+    """Score one clip by the V2-12 rule: float32 [samples] mono at the model's rate -> [labels].
 
-    A window model hears the clip as it is, in one call; one longer than `max_samples` in
-    consecutive pieces, whose mean counts. A stream model hears half a second of silence, the
-    clip (padded to 1 s), half a second of silence; a label's score is its mean over the hops
-    that end within 0.15 s of the clip's end plus the model's latency.
+    It is the rule of `kws eval --clips`, for clips of about a second that end with their word;
+    `kws.word_search` finds the word in a recording of any length. A window model hears the clip
+    as it is, in one call; one longer than `max_samples` in consecutive pieces, whose mean counts.
+    A stream model hears half a second of silence, the clip (padded to 1 s), half a second of
+    silence; a label's score is its mean over the hops that end within 0.15 s of the clip's end
+    plus the model's latency.
     """
     if not len(samples):
         raise AudioError("the clip is empty")
@@ -182,7 +183,7 @@ def clip_hops(model: Model, samples: Samples) -> Samples:
     return np.stack(near or [scores[-1].values])
 
 
-def _mean_over_pieces(model: Model, samples: Samples, *, embedding: bool = False) -> Samples:
+def _mean_over_pieces(model: Model, samples: Samples) -> Samples:
     card = model.card
     longest = card.max_samples or len(samples)
     shortest = min(card.min_samples or 1, longest)
@@ -190,51 +191,5 @@ def _mean_over_pieces(model: Model, samples: Samples, *, embedding: bool = False
     if len(pieces) > 1 and len(pieces[-1]) < longest // 2:
         pieces.pop()  # what is left over is heard only if it is half a piece or more
     pieces[-1] = np.pad(pieces[-1], (0, max(0, shortest - len(pieces[-1]))))
-    run = model.embedding if embedding else model.scores
-    mean: Samples = np.mean([run(piece) for piece in pieces], axis=0, dtype=np.float32)
+    mean: Samples = np.mean([model.scores(piece) for piece in pieces], axis=0, dtype=np.float32)
     return mean
-
-
-def classify(
-    path: str | os.PathLike[str],
-    model: Model | str | os.PathLike[str] | None = None,
-    top: int | None = None,
-) -> list[tuple[str, float]]:
-    """Score an audio file as one clip: (label, score) pairs, the best first.
-
-    model: None is the bundled one. top: how many pairs; None is all.
-    Raises AudioError and ModelError.
-    """
-    model = model if isinstance(model, Model) else load(model)
-    if not model.labels:
-        raise ModelError(f"{model.path}: names no labels, it gives embeddings only: --embedding")
-    scores = classify_clip(model, _read(path, model.card.sample_rate))
-    ranked = sorted(zip(model.labels, scores.tolist(), strict=True), key=lambda pair: -pair[1])
-    return ranked[:top]
-
-
-def embed(path: str | os.PathLike[str], model: Model) -> Samples:
-    """Return the embedding of an audio file, taken as one clip: float32 [d].
-
-    One longer than the model's `max_samples` is cut in pieces, whose mean counts.
-    Raises AudioError; ModelError: the model gives no embedding.
-    """
-    samples = _read(path, model.card.sample_rate)
-    if not len(samples):
-        raise AudioError(f"{path}: is empty")
-    return _mean_over_pieces(model, samples, embedding=True)
-
-
-def _read(path: str | os.PathLike[str], rate: int) -> Samples:
-    """Read a file at a model's rate: float32 [n], mono."""
-    from kws.resample import Resampler
-    from kws.sources.file import AudioFile
-
-    resampler = Resampler(rate)
-    source = AudioFile(path)
-    try:
-        parts = [out.samples for block in source for out in resampler.process(block)]
-    finally:
-        source.close()
-    parts += [out.samples for out in resampler.flush()]
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kws.errors import AudioError
+
 if TYPE_CHECKING:
     from kws.capture import Capture
 
 Samples: TypeAlias = NDArray[np.float32]
+
+RATES = range(1_000, 384_001)
+"""Hz of audio that can be heard, wherever it comes from. Whatever a header claims beyond that
+would cost time or memory without end."""
+MOST_CHANNELS = 1_024
 
 Item = TypeVar("Item", contravariant=True)
 Out = TypeVar("Out")
@@ -175,3 +182,19 @@ Event: TypeAlias = (
     | DigitalSilence
     | Captured
 )
+
+
+def check_format(rate: int, channels: int = 1, *, where: str = "") -> None:
+    """Raise AudioError where audio of this rate in Hz, or so many channels, can't be heard.
+
+    where: what it is told of, the name of a file.
+    """
+    begin = f"{where}: " if where else ""
+    if rate not in RATES:
+        raise AudioError(
+            f"{begin}{rate} Hz can't be heard; give audio of {RATES[0]} to {RATES[-1]} Hz"
+        )
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise AudioError(
+            f"{begin}{channels} channels can't be heard; give audio of 1 to {MOST_CHANNELS}"
+        )

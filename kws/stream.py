@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kws.capture import Capture
 from kws.chain import Chain
 from kws.errors import AudioError
-from kws.flow import AudioLost, Block, Captured, Detection, Event
+from kws.flow import AudioLost, Block, Captured, Detection, Event, check_format
 from kws.ring import cut
 from kws.steps import Steps, alone
 from kws.verifier import VerifierStats
@@ -70,6 +70,7 @@ class Stream:
         count = len(block.samples)
         if not count:
             raise AudioError("no samples; a block needs one at least")
+        check_format(block.rate)
         if block.start != self._expected or block.rate != self._rate:
             self._begin(block, events)
         self._channels = block.samples.shape[1] if block.samples.ndim == 2 else 0
@@ -88,6 +89,7 @@ class Stream:
         Raises AudioError: another type.
         """
         rate = rate or self._chain.rate
+        check_format(rate)
         if samples.dtype == np.int16:
             samples = samples * _FROM_INT16
         elif samples.dtype != np.float32:

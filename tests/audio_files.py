@@ -28,6 +28,48 @@ def wav(samples, rate=16_000, *, subtype="PCM_16", size=None):
     return data if size is None else data[:at] + struct.pack("<I", size) + data[at + 4 :]
 
 
+def endless_flac(samples, rate=16_000):
+    """Return a FLAC as a program writes it into a pipe: its header can't tell the length."""
+    stream = io.BytesIO()
+    soundfile.write(stream, samples, rate, format="FLAC")
+    data = bytearray(stream.getvalue())
+    data[21] &= 0xF0  # the number of samples: the low 36 bits from here
+    data[22:26] = bytes(4)
+    return bytes(data)
+
+
+def endless_rf64(samples, rate=16_000):
+    """Return an RF64 of the kind: its sizes are 0."""
+    stream = io.BytesIO()
+    soundfile.write(stream, samples, rate, format="RF64")
+    data = stream.getvalue()
+    at = data.index(b"ds64") + 8
+    data = data[:at] + bytes(24) + data[at + 24 :]
+    at = data.index(b"data") + 4
+    return data[:at] + b"\xff" * 4 + data[at + 4 :]
+
+
+def endless_caf(samples, rate=16_000):
+    """Return a CAF of the kind: its data last until the end, says -1."""
+    stream = io.BytesIO()
+    soundfile.write(stream, samples, rate, format="CAF")
+    data = stream.getvalue()
+    at = data.index(b"data") + 4
+    return data[:at] + b"\xff" * 8 + data[at + 8 :]
+
+
+ENDLESS = {
+    "FLAC": endless_flac,
+    "RF64": endless_rf64,
+    "CAF": endless_caf,
+    "WAV of 0": lambda samples: wav(samples, size=0),
+    "WAV of too few": lambda samples: wav(samples, size=1_000),
+    "WAV of most": lambda samples: wav(samples, size=0xFFFF_FFFF),
+    "WAV of most with a sign": lambda samples: wav(samples, size=0x7FFF_F024),
+}
+"""Recordings whose headers don't tell how long they are, as programs write into pipes."""
+
+
 def nan(folder):
     samples = noise(16_000)
     samples[8_000] = np.nan

@@ -104,7 +104,7 @@ def test_classify_tells_the_best_labels(kws, model, tmp_path):
     assert line["audio"] == str(path)
     assert [list(score) for score in line["scores"]] == [["label", "score"]] * 2
     assert line["scores"][0]["label"] == "no"
-    assert re.match(r".*no\.wav: no 0\.\d+  ", kws("classify", path, "--model", model).out)
+    assert re.match(r".*no\.wav: no [01]\.\d+  ", kws("classify", path, "--model", model).out)
 
 
 def test_info_tells_the_card_in_words(kws, model):

@@ -8,7 +8,6 @@ import pytest
 from audio_files import text, written
 
 from kws.card import Label
-from kws.classifiers import classify
 from kws.errors import ConfigError, DataError
 from kws.evaluate import clips
 from kws.evaluate.clips import evaluate
@@ -17,6 +16,7 @@ from kws.evaluate.corpus.reading import LongRecording
 from kws.evaluate.corpus.speech_commands import NOISE, WORDS, split_of
 from kws.evaluate.protocols import COMMANDS, SILENCE, UNKNOWN, v2_12
 from kws.session import load
+from kws.word_search import classify
 
 RATE = tones.RATE
 PITCH = {"yes": "yes", UNKNOWN: "no", SILENCE: "jarvis"}

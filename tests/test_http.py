@@ -167,6 +167,16 @@ def test_the_client_of_hugging_face_needs_only_another_address(home, form, tmp_p
     assert two == raw[:2]
 
 
+def test_the_word_may_lie_anywhere_in_a_recording(home):
+    content = io.BytesIO()
+    audio = np.concatenate([noise(3), tone("no", 0.4), noise(3)])
+    soundfile.write(content, audio, RATE, format="WAV")
+    _, _, labels = home.ask("POST", "/v1/classify?top_k=1", content.getvalue())
+
+    assert labels[0]["label"] == "no"
+    assert labels[0]["score"] > 0.5
+
+
 def test_a_recording_of_another_rate_is_heard_as_well(home):
     status, _, labels = home.ask("POST", "/v1/classify?top_k=1", recording("WAV", rate=44_100))
 

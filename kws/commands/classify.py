@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def classify(
-    audio: Annotated[list[str], typer.Argument(help="Recordings of one word each.")],
+    audio: Annotated[list[str], typer.Argument(help="Recordings of one word each; `-` is stdin.")],
     *,
     model: Annotated[str | None, typer.Option(metavar="FILE", help="A model file.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to tell.")] = 5,
@@ -26,7 +26,8 @@ def classify(
 ) -> None:
     """Tell which word each recording is.
 
-    Each is taken as one clip; the labels with the highest scores are told.
+    A recording may be of any length, and the word may lie anywhere in it. The labels with the
+    highest scores at its clearest moment are told. `kws spot` finds every word of several.
     """
     from kws.session import load
 
@@ -60,8 +61,8 @@ def _classify(name: str, model: Model, top: int, *, json: bool) -> bool:
 
 def _embed(name: str, model: Model, *, json: bool) -> bool:
     """Print a recording's embedding; return whether it could be read."""
-    from kws.classifiers import embed
     from kws.terminal.lines import print_json
+    from kws.word_search import embed
 
     try:
         values = [round(value, 6) for value in embed(name, model).tolist()]

@@ -94,8 +94,9 @@ def eval(  # noqa: A001 - the command's name
 ) -> None:
     """Measure a model: accuracy over clips, misses and false alarms in streams.
 
-    --clips DIR alone is accuracy; with --simulate OUT it makes a stream to measure on;
-    --stream with --truth and --negatives measures misses against false alarms.
+    --clips DIR alone is accuracy by the V2-12 rule, over clips of one word and about a second
+    (`kws classify` looks for the word instead); with --simulate OUT it makes a stream to measure
+    on; --stream with --truth and --negatives measures misses against false alarms.
     """
     if simulate is not None:
         _simulate(

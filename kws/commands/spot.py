@@ -72,7 +72,7 @@ def spot(
     apart = workers > 1 or dask is not None or resume is not None
     with closing(ScoreFile(scores, labels)) if scores else nullcontext() as every:
         if apart or any(Path(name).is_dir() for name in audio):
-            fine = _archive(asked.hearing(workers, dask, resume), audio, every)
+            fine = _archive(asked.hearing(workers, dask, resume), audio, every, spotter)
         else:
             try:
                 fine = [_spot(spotter, name, every, rate, channels) for name in audio]
@@ -82,7 +82,13 @@ def spot(
         raise typer.Exit(AudioError.exit_code)
 
 
-def _spot(spotter: Spotter, name: str, every: ScoreFile | None, rate: int, channels: int) -> bool:
+def _spot(
+    spotter: Spotter,
+    name: str,
+    every: ScoreFile | None,
+    rate: int = 16_000,
+    channels: int = 1,
+) -> bool:
     """Print a recording's detections; return whether it could be read to its end."""
     from kws.sources import open_audio
 
@@ -95,14 +101,19 @@ def _spot(spotter: Spotter, name: str, every: ScoreFile | None, rate: int, chann
     return True
 
 
-def _archive(hearing: Hearing, names: Sequence[str], every: ScoreFile | None) -> list[bool]:
-    """Print the detections of many recordings, in order; return which could be read."""
+def _archive(
+    hearing: Hearing, names: Sequence[str], every: ScoreFile | None, spotter: Spotter
+) -> list[bool]:
+    """Print the detections of many recordings, in order; return which could be read.
+
+    What could not be shared out, as a file that is cut off, is heard here, as far as it goes.
+    """
     files = [file for name in names for file in _files(name)]
     readable = [file for file in files if file]
     fine = [file != "" for file in files]
-    for name, (path, heard) in zip(readable, hearing.hear([*map(Path, readable)]), strict=True):
+    for name, (_, heard) in zip(readable, hearing.hear([*map(Path, readable)]), strict=True):
         if isinstance(heard, str):
-            fine.append(_complain(heard.replace(str(path.absolute()), name)))
+            fine.append(_spot(spotter, name, every))
         else:
             _show(name, heard.heard.events, every)
     return fine

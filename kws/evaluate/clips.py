@@ -84,9 +84,10 @@ def run(
     kept: Path | None = None,
     told: Callable[[], None] | None = None,
 ) -> results.Clips:
-    """Score clips as `kws classify` does; those that can't be read are in the result's `failed`.
+    """Score clips by the V2-12 rule: see `classify_clip`.
 
-    workers, dask, kept: see `spread`. told: called once a clip.
+    Those that can't be read are in the result's `failed`. workers, dask, kept: see `spread`.
+    told: called once a clip.
     Raises DataError: none could be read. ConfigError: scikit-learn is missing.
     """
     need("sklearn.metrics")  # told before the work, not after it

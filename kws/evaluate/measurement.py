@@ -53,8 +53,9 @@ def of_clips(
 def check(truth: Truth, stream: Path, levels: Mapping[str, float]) -> None:
     """Raise DataError where a truth file is not that of a recording; AudioError: no recording."""
     with closing(AudioFile(stream)) as source:
-        # What is coded with loss only guesses its length.
-        seconds = source.length / source.rate if source.exact else truth.seconds
+        # What is coded with loss only guesses its length, some headers don't tell it.
+        told = source.length / source.rate if source.length and source.exact else None
+        seconds = truth.seconds if told is None else told
         streams.check(truth, str(stream), seconds, levels)
 
 

@@ -163,10 +163,12 @@ def units(
 def _divisible(path: str | os.PathLike[str], rate: int) -> int:
     """Return the length of a recording that can be scored in segments, 0 of any other.
 
-    A resampler's state can't be cut, and what is coded with loss is exact only from its start.
+    A resampler's state can't be cut, what is coded with loss is exact only from its start, and
+    where no length is told there is nothing to divide.
     """
     with closing(AudioFile(path)) as source:
-        return source.length if source.rate == rate and source.exact else 0
+        divisible = source.rate == rate and source.exact
+        return source.length or 0 if divisible else 0
 
 
 def sha(path: Path) -> str:

@@ -10,22 +10,26 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from kws.errors import AudioError
-from kws.flow import Block, Event, Samples
+from kws.flow import Block, Event, Samples, check_format
+from kws.sources.decoder import Decoder
+from kws.sources.formats import FROM_PIPES, LOOKED_AT, NO_AUDIO, format_name, may_be_frames
+from kws.sources.headers import begins_part
 from kws.sources.wav import Layout, read_header
 
 READ = 32_768
 """Bytes asked for at a time, at most: a second of 16 kHz; a live pipe gives what it has."""
 
-OTHERS = {b"fLaC": "FLAC", b"OggS": "Ogg", b"FORM": "AIFF", b"ID3\x03": "MP3", b"ID3\x04": "MP3"}
-
 
 class Pipe:
     """A stream of bytes that can't be rewound: a WAV, or raw 16-bit little-endian samples.
 
-    rate, channels: of raw samples; a WAV header says its own. The header is read when the pipe
+    FLAC, AU, AIFF, W64 and what else libsndfile reads from the beginning on is heard too; what
+    is known to be something else is refused by its name.
+    rate, channels: of raw samples; a header says its own. The header is read when the pipe
     is made, samples as they come. Blocks are float32 [n, channels], full scale 1.0.
 
-    Raises AudioError, when made or while read: nothing came, it is neither, not finite.
+    Raises AudioError, when made or while read: nothing came, it can't be read, has no usable
+    rate, is not finite.
     """
 
     live = False
@@ -37,35 +41,66 @@ class Pipe:
         self._closed = False
         self._reading = threading.Lock()
         self._left: int | None = None
+        self._rest = b""
+        self._decoder: Decoder | None = None
         head = self._exactly(12)
         if not head:
             raise AudioError(f"{name}: no audio came")
-        if head[:4] in OTHERS:
-            raise AudioError(
-                f"{name}: carries {OTHERS[head[:4]]}; pipe WAV or raw samples, or name the file"
-            )
-        if head[:4] == b"RIFF" and head[8:] == b"WAVE":
+        if head[:4] in {b"RIFF", b"RF64", b"BW64"} and head[8:] == b"WAVE":
             self._layout, self._left = read_header(self._exactly, name=name)
-            self._rest = b""
+            self._tailed = self._left is not None
+            self._padding = (self._left or 0) % 2
         else:
-            self._layout, self._rest = Layout(rate, channels, 2), head
+            self._begin(head, Layout(rate, channels, 2))
         self.rate, self.channels = self._layout.rate, self._layout.channels
+        check_format(self.rate, self.channels, where=name)
+
+    def _begin(self, head: bytes, raw: Layout) -> None:
+        """Begin a stream that is no WAV: decode it, or take it for raw samples."""
+        if may_be_frames(head):
+            head += self._exactly(LOOKED_AT - len(head))
+        self._tailed, found = False, format_name(head)
+        if found is None:
+            self._layout, self._rest = raw, head
+        elif found in FROM_PIPES:
+            self._decoder = Decoder(self._exactly, head, name=self._name, form=found)
+            self._layout = Layout(self._decoder.rate, self._decoder.channels, 4, floating=True)
+        elif found in NO_AUDIO:
+            raise AudioError(f"{self._name}: carries {found}, which is no audio")
+        else:
+            raise AudioError(
+                f"{self._name}: carries {found}, which can't be read from a pipe; "
+                "convert it: ffmpeg -i FILE -f wav - | kws ..."
+            )
 
     def __iter__(self) -> Iterator[Block]:
         """Deliver what comes, until the pipe ends."""
-        start, step = 0, self._layout.step
+        start = 0
+        decoder = self._decoder
+        for samples in self._plain() if decoder is None else self._decoded(decoder):
+            self._check(samples, start)
+            yield Block(samples, start, self.rate)
+            start += len(samples)
+        if not start and not self._closed:
+            raise AudioError(f"{self._name}: no audio came")
+
+    def _plain(self) -> Iterator[Samples]:
+        step = self._layout.step
         while not self._closed and (data := self._rest + (came := self._some())):
             whole = len(data) // step * step
             self._rest = data[whole:]
             if whole:
-                samples = _floats(data[:whole], self._layout)
-                self._check(samples, start)
-                yield Block(samples, start, self.rate)
-                start += len(samples)
+                yield _floats(data[:whole], self._layout)
             if not came:
                 break  # half a sample is left: it is nothing
-        if not start and not self._closed:
-            raise AudioError(f"{self._name}: no audio came")
+
+    def _decoded(self, decoder: Decoder) -> Iterator[Samples]:
+        while not self._closed:
+            with self._reading:
+                samples = decoder.read()
+            if not len(samples):
+                break
+            yield samples
 
     def poll_events(self) -> list[Event]:
         """Nothing: only a device has something to tell."""
@@ -80,6 +115,8 @@ class Pipe:
 
     def _some(self) -> bytes:
         """Return what is there now, waiting for the first byte; nothing at the end."""
+        if self._left == 0 and self._tailed and (tail := self._unannounced()):
+            return tail
         wanted = READ if self._left is None else min(READ, self._left)
         if not wanted:
             return b""
@@ -96,6 +133,16 @@ class Pipe:
         if self._left is not None:
             self._left -= len(data)
         return data
+
+    def _unannounced(self) -> bytes:
+        """Return what goes on after the samples that a WAV's header announced, if it is audio."""
+        self._tailed = False
+        with self._reading:
+            head = b"" if self._closed else self._exactly(8 + self._padding)
+        if len(head) < 8 + self._padding or begins_part(head[self._padding :], 1 << 32):
+            return b""
+        self._left = None  # its writer did not know
+        return head
 
     def _exactly(self, size: int) -> bytes:
         try:

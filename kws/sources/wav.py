@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from kws.errors import AudioError
 
@@ -13,6 +12,11 @@ UNKNOWN = 0x7FFF_0000
 """Programs that write into a pipe can't know the length: they give 0 or about this, or more."""
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+
+MOST_PARTS = 10_000
+"""A header of more parts is none: of zeros one would go on reading parts of no length."""
+MOST_FORMAT = 4_096
+"""Bytes that the part with the format may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +35,36 @@ class Layout:
 
 
 def read_header(read: Callable[[int], bytes], *, name: str) -> tuple[Layout, int | None]:
-    """Read a WAV header up to its first sample; `RIFF....WAVE` has been read.
+    """Read the header of a WAV or RF64 up to its first sample; the first 12 bytes have been read.
 
     read: gives exactly as many bytes as asked, fewer only at the end. Return the layout, and the
-    bytes of audio that follow (None: until the end).
+    bytes of audio that follow (None: until the end). No more than a few KiB are held.
 
     Raises AudioError: it ends too soon, or is compressed.
     """
-    layout = None
-    while True:
+    layout, true_size = None, 0
+    for _ in range(MOST_PARTS):
         head = read(8)
         if len(head) < 8:
-            raise AudioError(f"{name}: ended within the WAV header")
+            break
         kind, size = struct.unpack("<4sI", head)
         if kind == b"data":
             if layout is None:
                 raise AudioError(f"{name}: a WAV whose samples come before their format")
+            if true_size and size >= UNKNOWN:  # RF64
+                return layout, true_size if true_size < 1 << 62 else None
             return layout, size if 0 < size < UNKNOWN else None
-        body = read(size + size % 2)  # parts begin at even places
-        if len(body) < size:
-            raise AudioError(f"{name}: ended within the WAV header")
+        body = read(min(size, MOST_FORMAT))
+        left = size + size % 2 - len(body)  # parts begin at even places
+        while left > 0 and (passed := len(read(min(left, MOST_FORMAT)))):
+            left -= passed
+        if left > 1:
+            break
         if kind == b"fmt ":
             layout = _layout(body, name)
+        elif kind == b"ds64" and len(body) >= 16:
+            (true_size,) = struct.unpack("<Q", body[8:16])
+    raise AudioError(f"{name}: ended within the WAV header")
 
 
 def _layout(body: bytes, name: str) -> Layout:
@@ -68,21 +80,3 @@ def _layout(body: bytes, name: str) -> Layout:
             "only plain samples can be piped, give the file's name instead"
         )
     return Layout(rate, channels, bits // 8, floating=form == FLOAT)
-
-
-def promised_bytes(file: BinaryIO) -> tuple[int, int]:
-    """Return the bytes of audio that a WAV file's header promises, and how many are there.
-
-    libsndfile reads a file that was cut off without a word. Of any other file, and of one whose
-    writer could not know, return (0, 0).
-    """
-    head = file.read(12)
-    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-        return 0, 0
-    while len(head := file.read(8)) == 8:
-        kind, size = struct.unpack("<4sI", head)
-        if kind == b"data":
-            begun = file.tell()
-            return (size, file.seek(0, 2) - begun) if size < UNKNOWN else (0, 0)
-        file.seek(size + size % 2, 1)
-    return 0, 0

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kws.errors import AudioError
 from kws.evaluate.tracks import recordings
-from kws.flow import Block, Samples
+from kws.flow import Samples
 from kws.resample import Channel, Resampler
 from kws.sources.file import AudioFile
 
@@ -38,7 +37,7 @@ def stream(path: Path, rate: int, *, channel: Channel = None) -> Iterator[Sample
 
 
 def read(path: Path, rate: int, *, channel: Channel = None) -> Samples:
-    """Return a recording whole, as `kws classify` hears it: float32 [n] mono at `rate` Hz.
+    """Return a recording whole: float32 [n] mono at `rate` Hz.
 
     Raises AudioError: no such file, not audio, cut off, not finite.
     """
@@ -55,7 +54,11 @@ class LongRecording:
 
     def __init__(self, path: Path, rate: int) -> None:
         with closing(AudioFile(path)) as source:
-            self._length = source.length * rate // source.rate
+            length = source.length
+            if length is None:  # its header doesn't tell: count
+                length = sum(len(block.samples) for block in source)
+            self._length = length * rate // source.rate
+            self._source_rate = source.rate
         self._path, self._rate = path, rate
 
     def __len__(self) -> int:
@@ -63,20 +66,12 @@ class LongRecording:
 
     def __getitem__(self, stretch: slice) -> Samples:
         """Read one stretch. Raises AudioError: it can't be read."""
-        import soundfile
-
         start, stop, _ = stretch.indices(self._length)
-        try:
-            with soundfile.SoundFile(self._path) as file:
-                scale = file.samplerate / self._rate
-                first, last = round(start * scale), round(stop * scale)
-                file.seek(first)
-                audio = file.read(last - first, dtype="float32", always_2d=True)
-                resampler = Resampler(self._rate)
-                parts = resampler.process(Block(audio, 0, file.samplerate)) + resampler.flush()
-        except soundfile.LibsndfileError as error:
-            raise AudioError(
-                f"{self._path}: unreadable at {start / self._rate:.2f} s ({error.error_string})"
-            ) from None
+        scale = self._source_rate / self._rate
+        resampler = Resampler(self._rate)
+        file = AudioFile(self._path, first=round(start * scale), last=round(stop * scale))
+        with closing(file) as source:
+            parts = [part for block in source for part in resampler.process(block)]
+        parts += resampler.flush()
         whole: Samples = np.concatenate([part.samples for part in parts])
         return whole

@@ -14,11 +14,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from kws.classifiers import classify_clip
 from kws.errors import KwsError
+from kws.flow import Block
 from kws.serve.http.clip import decode
 from kws.serve.http.house import House
 from kws.session import Model
+from kws.word_search import find_word
 
 TOP = 5
 WAITING = 8
@@ -69,8 +70,9 @@ class Classify:
             model = _named(self._house.models, query.get("model"))
             if wanted.function_to_apply not in {None, model.card.activation}:
                 raise HTTPException(422, f"this model's scores are of {model.card.activation}")
-            samples = decode(clip, model.card.sample_rate, self._house.settings.clip_s)
-            scores = classify_clip(model, samples).tolist()
+            rate = model.card.sample_rate
+            samples = decode(clip, rate, self._house.settings.clip_s)
+            scores = find_word(model, [Block(samples, 0, rate)]).tolist()
         except KwsError as error:
             raise HTTPException(422, str(error)) from None
         pairs = sorted(zip(model.labels, scores, strict=True), key=lambda pair: -pair[1])

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from kws.errors import AudioError
-from kws.flow import Block, Samples
+from kws.flow import RATES, Block, Samples
 from kws.resample import Resampler
-from kws.sources.wav import promised_bytes
+from kws.sources.headers import PatchedFile, examine
 
 BLOCK = 1 << 16
 CHANNELS = 16
-RATES = range(1_000, 384_001)
 LOUDEST = 2.0**31
 """What integers come to that were stored as floats; the square of more is endless."""
 ENDLESS = 1 << 62
@@ -32,14 +31,13 @@ def decode(body: bytes, rate: int, most_s: float) -> Samples:
     wave = body[:4] == b"RIFF" and body[8:12] == b"WAVE"
     if not wave and body[:4] not in {b"fLaC", b"OggS"}:
         raise AudioError("the body is neither WAV nor FLAC nor Ogg")
-    promised, there = promised_bytes(io.BytesIO(body))
-    if there < promised:
-        raise AudioError(f"cut off: its header promises {promised} bytes of audio, {there} came")
-    if there and not promised:  # its writer could not know; libsndfile would read nothing
-        at = len(body) - there
-        body = body[: at - 4] + there.to_bytes(4, "little") + body[at:]
+    claim = examine(io.BytesIO(body))
+    if claim.there < claim.size:
+        raise AudioError(
+            f"cut off: its header promises {claim.size} bytes of audio, {claim.there} came"
+        )
     try:
-        with soundfile.SoundFile(io.BytesIO(body)) as file:
+        with soundfile.SoundFile(PatchedFile(io.BytesIO(body), claim.patches)) as file:
             if file.samplerate not in RATES or file.channels > CHANNELS:
                 raise AudioError(f"{file.samplerate} Hz, {file.channels} channels: can't be heard")
             file.seekable = lambda: False  # or it looks for an end, which a stream may lack
