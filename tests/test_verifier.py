@@ -9,6 +9,7 @@ import pytest
 from models import HOP, RATE, noise, tone
 
 import kws
+from kws import verification
 from kws.card import Label, OperatingPoint, Rate, Threshold, Verification, replace
 from kws.decide import Decision
 from kws.errors import CardError, ConfigError
@@ -388,6 +389,34 @@ def test_thresholds_of_the_pair(models, made):
     assert Spotter(first, verify=fits, threshold={"no": 0.9}).thresholds["no"] == 0.9
     assert Spotter(first, verify="none").thresholds == dict.fromkeys(ALL, 0.6)
     assert Spotter(first).verifier is None  # none is bundled with a model of the user's
+
+
+def test_the_bundled_verifier_stands_behind_the_bundled_model_alone(tmp_path, monkeypatch):
+    """Whatever else is heard beside it. Where it is missing nothing is verified."""
+    labels = [*(Label(name, "keyword") for name in ("yes", "marvin", "no")), Label("_")]
+    path = tones.write(
+        tmp_path / "verifier.onnx",
+        replace(tones.verifier_card(thresholds={"yes": Threshold(0.7)}), labels=labels),
+        hops=WIDE,
+    )
+    monkeypatch.setattr(verification, "BUNDLED_VERIFIER", tmp_path / "verifier.onnx")
+    monkeypatch.setattr(verification, "_bundled", lambda: load(path))
+    labels = [*(Label(name, "keyword") for name in ("marvin", "lights", "off it")), Label("_")]
+    own = load(tones.write(tmp_path / "own.onnx", tones.card(labels=labels, thresholds={})))
+    first = load()
+    spotter = Spotter([first, own])
+
+    assert spotter.verifier.path == path
+    assert spotter.thresholds["yes"] == 0.7
+    pair = choose(None, [first, own], spotter.thresholds)
+    assert set(pair.candidates) == {"yes", "no"}
+    assert [rules is None for rules in pair.rules] == [False, True]
+    assert Spotter(first, verify="none").verifier is Spotter(own).verifier is None
+    assert Spotter(own, verify="bundled").verifier.path == path
+    path.unlink()
+    assert Spotter(first).verifier is None
+    with pytest.raises(ConfigError, match="no verifier is bundled with this kws"):
+        Spotter(first, verify="bundled")
 
 
 def test_false_alarms_pick_the_pairs_operating_points(tmp_path, made):
