@@ -26,8 +26,8 @@ class VerifierConfig:
     """A verifier beside its first stages.
 
     model: the verifier. timing: when it is called. rules: how its scores join those of each
-    first-stage model, None where it judges none of its keywords. own: the first stages' own
-    thresholds, at which they decide alone. calibrated: whether the thresholds were found for
+    first-stage model, None where it judges none of its keywords. own: the own thresholds of those
+    that it judges, at which they decide alone. calibrated: whether the thresholds were found for
     this very pair.
     """
 
@@ -113,7 +113,7 @@ def _check(model: Model, models: Sequence[Model], armed: Sequence[str]) -> None:
 def _config(model: Model, models: Sequence[Model], judged: Sequence[bool]) -> VerifierConfig:
     found = model.card.verification or card.Verification()
     own: dict[str, float] = {}
-    for one in models:
+    for one in (one for one, judges in zip(models, judged, strict=True) if judges):
         own |= {name: DEFAULT for name in one.keywords if name not in own}
         own |= {name: level.value for name, level in one.card.thresholds.items()}
     fitting = [not found.first_stage or found.first_stage == one.sha256 for one in models]

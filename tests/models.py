@@ -73,6 +73,27 @@ def write(path, what: Card | None = None, *, hop=HOP, hops=HOPS, labels=None) ->
     return Path(path)
 
 
+def write_fragile(path, what: Card, **sizes) -> Path:
+    """Write a model whose calls fail as soon as a sample is louder than 0.01."""
+    model = onnx.load(str(write(path, what, **sizes)))
+    graph, node = model.graph, helper.make_node
+    graph.node[-1].output[0] = "unchecked"
+    graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "nothing"))
+    graph.initializer.append(numpy_helper.from_array(np.float32(100), "hundred"))
+    graph.node.extend(
+        [
+            node("Abs", ["audio"], ["loudness"]),
+            node("ReduceMax", ["loudness"], ["loudest"], keepdims=0),
+            node("Mul", ["loudest", "hundred"], ["percent"]),
+            node("Cast", ["percent"], ["place"], to=TensorProto.INT64),
+            node("Gather", ["nothing", "place"], ["zero"]),  # has one place
+            node("Add", ["unchecked", "zero"], ["scores"]),
+        ]
+    )
+    onnx.save(model, str(path))
+    return Path(path)
+
+
 def _constants(hop, hops, labels):
     time = np.arange(hop) / RATE
     turns = 2 * np.pi * np.array([*TONES.values()])[None] * time[:, None]

@@ -141,6 +141,29 @@ def test_one_event_a_track(case):
         assert int(case.passes(track)) == len(words(events))
 
 
+@settings(max_examples=100, deadline=None)
+@given(case=cases(), seed=st.integers(0, 99))
+def test_one_event_a_track_that_a_verifier_has_judged(case, seed):
+    """Whatever the raw scores do meanwhile: they place a word, and keep none from arming."""
+    card = a_card(**case.rules | {"smoothing_s": 0.0})
+    levels = dict(zip(NAMES, map(float, case.thresholds), strict=True))
+    roles = dict.fromkeys(NAMES, "keyword")
+    stage = Decision([card], roles, levels, candidates=dict.fromkeys(NAMES, 0.2), hold_s=0.3)
+    raw = np.random.default_rng(seed)
+    apart = case.rules["release_s"] + case.rules["refractory_s"]
+    pause, at = int(apart / HOP_S + 1e-9) + 1, 0
+    for track in case.tracks:
+        found = []
+        for row in np.concatenate([track, np.zeros((pause, 3))]):
+            values, joined = np.zeros((2, 4), np.float32)
+            values[:3], joined[:3] = raw.random(3), row
+            found += stage.process([Scores(values, at, at + HOP, RATE, smoothed=joined)])
+            at += HOP
+        passes = (track.astype(np.float32) >= case.thresholds).any()
+
+        assert int(passes) == len(words(found))
+
+
 @settings(max_examples=50, deadline=None)
 @given(case=cases())
 def test_reset_is_as_good_as_new(case):

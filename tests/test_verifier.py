@@ -9,6 +9,7 @@ import pytest
 from models import HOP, RATE, noise, tone
 
 import kws
+from kws import verification
 from kws.card import Label, OperatingPoint, Rate, Threshold, Verification, replace
 from kws.decide import Decision
 from kws.errors import CardError, ConfigError
@@ -16,6 +17,8 @@ from kws.flow import Block, Detection, Scores, VerifierFailed
 from kws.session import Model, load
 from kws.spotter import Spotter
 from kws.steps import together
+from kws.terminal import pace
+from kws.verification import choose
 
 WIDE = 10
 """Hops of the verifier's window; the first stage's has four."""
@@ -325,6 +328,50 @@ def test_of_many_streams_a_failing_verifier_deafens_none(models, broken):
     assert [words(each) for each in events] == [["yes"]] * 3
 
 
+# -- what a machine affords --------------------------------------------------------------------
+
+
+SLOW = [
+    (20, 0.08, 6.0, ""),  # 0.12 of a core
+    (50, 0.08, 5.0, "a call takes 50 ms, so it is made every 80 ms and 5.0 times a second"),
+    (200, 0.24, 1.25, "every 240 ms and 1.2 times a second at most, instead of every 80 and 6"),
+]
+
+
+@pytest.mark.parametrize("case", SLOW, ids=lambda case: f"{case[0]} ms")
+def test_a_slow_verifier_is_called_less_often(models, made, monkeypatch, capsys, case):
+    """A quarter of a core at most, and each call is done before the next of a word."""
+    cost_ms, every_s, calls_per_s, told = case
+    pair = choose(made(thresholds={"yes": Threshold(0.8)}), [models["stream"]], ALL)
+    monkeypatch.setattr(pace, "call_seconds", lambda _: cost_ms / 1000)
+    timing = pace.fit_verifier(pair).timing
+    said = capsys.readouterr().err
+
+    assert timing.every_s == pytest.approx(every_s)
+    assert timing.calls_per_s == pytest.approx(calls_per_s)
+    assert told in said if told else not said
+
+
+def test_a_verifier_that_is_too_slow_leaves_the_first_stage(models, made, monkeypatch, capsys):
+    pair = choose(made(), [models["stream"]], ALL)
+    monkeypatch.setattr(pace, "call_seconds", lambda _: 0.4)
+
+    assert pace.fit_verifier(pair) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a call takes 400 ms, at most 320 ms would do; the first stage decides alone" in line
+
+
+def test_a_pair_that_was_not_calibrated_is_told(models, made, monkeypatch, capsys):
+    monkeypatch.setattr(pace, "call_seconds", lambda _: 0.001)
+    levels = {"thresholds": {"yes": Threshold(0.8)}}
+    for verifier in made("a"), made("b", first_stage="0" * 64, **levels):
+        pace.fit_verifier(choose(verifier, [models["stream"]], ALL))
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "not calibrated for this model; `kws tune` finds thresholds" in line
+    pace.fit_verifier(choose(made("c", **levels), [models["stream"]], ALL))
+    assert capsys.readouterr().err == ""
+
+
 # -- which one, at which thresholds ----------------------------------------------------------
 
 
@@ -342,6 +389,34 @@ def test_thresholds_of_the_pair(models, made):
     assert Spotter(first, verify=fits, threshold={"no": 0.9}).thresholds["no"] == 0.9
     assert Spotter(first, verify="none").thresholds == dict.fromkeys(ALL, 0.6)
     assert Spotter(first).verifier is None  # none is bundled with a model of the user's
+
+
+def test_the_bundled_verifier_stands_behind_the_bundled_model_alone(tmp_path, monkeypatch):
+    """Whatever else is heard beside it. Where it is missing nothing is verified."""
+    labels = [*(Label(name, "keyword") for name in ("yes", "marvin", "no")), Label("_")]
+    path = tones.write(
+        tmp_path / "verifier.onnx",
+        replace(tones.verifier_card(thresholds={"yes": Threshold(0.7)}), labels=labels),
+        hops=WIDE,
+    )
+    monkeypatch.setattr(verification, "BUNDLED_VERIFIER", tmp_path / "verifier.onnx")
+    monkeypatch.setattr(verification, "_bundled", lambda: load(path))
+    labels = [*(Label(name, "keyword") for name in ("marvin", "lights", "off it")), Label("_")]
+    own = load(tones.write(tmp_path / "own.onnx", tones.card(labels=labels, thresholds={})))
+    first = load()
+    spotter = Spotter([first, own])
+
+    assert spotter.verifier.path == path
+    assert spotter.thresholds["yes"] == 0.7
+    pair = choose(None, [first, own], spotter.thresholds)
+    assert set(pair.candidates) == {"yes", "no"}
+    assert [rules is None for rules in pair.rules] == [False, True]
+    assert Spotter(first, verify="none").verifier is Spotter(own).verifier is None
+    assert Spotter(own, verify="bundled").verifier.path == path
+    path.unlink()
+    assert Spotter(first).verifier is None
+    with pytest.raises(ConfigError, match="no verifier is bundled with this kws"):
+        Spotter(first, verify="bundled")
 
 
 def test_false_alarms_pick_the_pairs_operating_points(tmp_path, made):

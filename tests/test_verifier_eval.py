@@ -3,12 +3,14 @@
 import json
 
 import models as tones
+import numpy as np
 import pytest
 from command import keywords, kws, model, words
 from test_streams import measured, paper, recording
 
 from kws.card import Threshold
 from kws.evaluate import hearing as hearings
+from kws.evaluate.drawing.excerpt import hear
 from kws.evaluate.streams import Streams
 from kws.evaluate.truthfile import read_truth
 from kws.flow import Detection
@@ -88,6 +90,79 @@ def test_thresholds_are_found_for_the_joined_score(kws, model, verifier, paper, 
 
     assert json.loads(out.read_text())["thresholds"] == found["thresholds"]
     assert found["point"]["false_alarms"]["events"] <= 1
+
+
+def test_thresholds_of_the_pair_go_into_the_verifiers_card(kws, verifier, paper, tmp_path):
+    """For this first stage, whose own card stays as it was."""
+    own = tones.write(tmp_path / "own.onnx")
+    before = own.read_bytes()
+    found = measured(
+        *[kws, own, paper, "--verify", verifier, "--target-fa", 100, "--write-thresholds"],
+    )["chosen"]
+    written = load(verifier).card.verification
+
+    assert own.read_bytes() == before
+    assert written.first_stage == load(own).sha256
+    assert {name: t.value for name, t in written.thresholds.items()} == found["thresholds"]
+    assert written.thresholds["yes"].false_alarms.events == found["point"]["false_alarms"]["events"]
+    assert Spotter(load(own), verify=verifier).thresholds == found["thresholds"]
+
+
+def test_info_prints_how_it_verifies(kws, verifier):
+    done = kws("info", verifier)
+    plain = kws("info", tones.write(verifier.replace("v.onnx", "w.onnx")))
+
+    assert (
+        "verifies         any first stage: log-odds 1 x its own + 0 x the first's +0; " in done.out
+    )
+    assert "the mean of 2 calls, every 0.08 s, at most 6 a second" in done.out
+    assert "verified         yes, threshold 0.96" in done.out
+    assert "\nverifie" not in plain.out
+    assert json.loads(kws("info", verifier, "--json").out)["verification"]["first_weight"] == 0
+
+
+def test_plot_draws_both_stages(kws, model, verifier, words, tmp_path):
+    out = tmp_path / "picture.svg"
+    done = kws("plot", words, "--model", model, "--verify", verifier, "-o", out)
+    spotter = Spotter(load(model), verify=verifier)
+    [excerpt] = hear(spotter, words)
+    scored = np.isfinite(excerpt.score("yes"))
+
+    assert done.code == 0
+    assert "first stage alone" in out.read_text()
+    assert (excerpt.first("yes")[scored] > 0.9).any()
+    shot = next(shot for shot in excerpt.fired if shot.keyword == "yes")
+    assert shot.score == excerpt.score("yes")[excerpt.ends_s == shot.at_s][0]
+    kws("plot", words, "--model", model, "-o", out)
+    assert "first stage alone" not in out.read_text()
+
+
+def test_tune_finds_thresholds_for_the_joined_score(kws, model, verifier, tmp_path):
+    """Words so faint that the verifier is not sure lower its threshold, not the first stage's."""
+    for number in range(5):
+        recording(folder(tmp_path / "words" / "yes") / f"{number}.wav", 1.2, [("yes", 0.4, 0.18)])
+    room = recording(folder(tmp_path / "room") / "room.wav", 10, [])
+    arguments = ["tune", "--words", tmp_path / "words", "--room", room, "--model", model, "--json"]
+    both = kws(*arguments, "--verify", verifier, "--out", tmp_path / "both.json")
+    alone = kws(*arguments, "--out", tmp_path / "alone.json")
+    found, other = (json.loads(each.out)["keywords"]["yes"] for each in (both, alone))
+
+    assert (found["before"], other["before"]) == (0.96, 0.6)
+    assert found["after"] < 0.96
+    assert found["missed_before"]["hits"] == 5
+    assert other["missed_before"]["hits"] == 0
+    heard = kws("spot", tmp_path / "words", "--model", model, "--verify", verifier)
+    tuned = kws(
+        *["spot", tmp_path / "words", "--model", model, "--verify", verifier],
+        *["--overrides", tmp_path / "both.json"],
+    )
+    assert (keywords(heard), keywords(tuned)) == ([], 5 * ["yes"])
+
+
+def folder(path):
+    """Make a folder."""
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def float_audio(pcm: recordings.Pcm) -> Samples:
 
 def track(model: kws.Model, audio: Iterable[Samples]) -> Track:
     """Score pieces of one stream with the gate open."""
-    spotter = kws.Spotter(model, gate="none")
+    spotter = kws.Spotter(model, gate="none", verify="none")
     found, at = [], 0
     for piece in audio:
         events = spotter.process(Block(piece, at, RATE))

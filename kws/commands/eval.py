@@ -201,7 +201,10 @@ def _stream(found: Outcome, hearing: Hearing, stream: Path, asked: Asked) -> Non
         found.streams = streams.result(failed=failed)
         if asked.target_fa is not None:
             found.chosen = measurement.choose(streams, asked.target_fa)
-            measurement.keep(found.chosen, hearing.models, asked.out, write=asked.write)
+            measurement.keep(
+                found.chosen, hearing.models, asked.out,
+                write=asked.write, verifier=hearing.verifier,
+            )  # fmt: skip
     if asked.tensorflow:
         labels = hearing.models[0].labels
         said = tensorflow.read_words(truth_path, labels)

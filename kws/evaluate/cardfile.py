@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from kws import card as cards
 from kws.card import KEY, Card, Threshold
 from kws.errors import ModelError
@@ -16,6 +18,27 @@ def with_thresholds(card: Card, levels: Mapping[str, float], measured: cards.Rat
     """Return the card with these thresholds, and the false alarms that they gave together."""
     changed = {name: Threshold(level, measured) for name, level in levels.items()}
     return cards.replace(card, thresholds={**card.thresholds, **changed})
+
+
+def with_verified(
+    card: Card,
+    rules: cards.Verification,
+    levels: Mapping[str, float],
+    measured: cards.Rate,
+    first_stage: str,
+) -> Card:
+    """Return a verifier's card with these thresholds beside a first stage.
+
+    rules: how it judged meanwhile. measured: the false alarms that they gave together.
+    first_stage: the SHA-256 of its file.
+    """
+    changed = {name: Threshold(level, measured) for name, level in levels.items()}
+    return cards.replace(
+        card,
+        verification=msgspec.structs.replace(
+            rules, first_stage=first_stage, thresholds={**rules.thresholds, **changed}
+        ),
+    )
 
 
 def write_card(path: str | os.PathLike[str], card: Card) -> None:

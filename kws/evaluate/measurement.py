@@ -9,17 +9,20 @@ from pathlib import Path
 
 import msgspec
 
+from kws.card import Rate
 from kws.errors import ConfigError, DataError
 from kws.evaluate import clips, results, search, streams
-from kws.evaluate.cardfile import with_thresholds, write_card
+from kws.evaluate.cardfile import with_thresholds, with_verified, write_card
 from kws.evaluate.corpus import clipset
 from kws.evaluate.hearing import Hearing, audio_files
 from kws.evaluate.recording import Recording
 from kws.evaluate.streams import Streams
+from kws.evaluate.tracks import sha
 from kws.evaluate.truthfile import Truth
 from kws.session import Model
 from kws.sources.file import AudioFile
 from kws.terminal.progress import progress
+from kws.verification import VerifierConfig
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,18 @@ def choose(found: Streams, per_hour: float) -> Chosen:
     return Chosen(per_hour, levels, found.point(levels, wanted=per_hour))
 
 
-def keep(chosen: Chosen, models: Sequence[Model], out: Path | None, *, write: bool) -> None:
+def keep(
+    chosen: Chosen,
+    models: Sequence[Model],
+    out: Path | None,
+    *,
+    write: bool,
+    verifier: VerifierConfig | None = None,
+) -> None:
     """Write thresholds into an override file, and with `write` into the models' cards.
 
-    Raises ConfigError: it can't be written. ModelError.
+    Those of verified keywords go into the verifier's card, for this first stage.
+    Raises ConfigError: it can't be written; a verifier stands behind several models. ModelError.
     """
     if out is not None:
         text = msgspec.json.encode({"thresholds": chosen.thresholds})
@@ -102,9 +113,25 @@ def keep(chosen: Chosen, models: Sequence[Model], out: Path | None, *, write: bo
             out.write_bytes(msgspec.json.format(text, indent=2) + b"\n")
         except OSError as error:
             raise ConfigError(f"{out}: can't be written ({error.strerror})") from None
-    measured = chosen.point.false_alarms
-    if write and measured is not None:
-        for model in models:
-            known = chosen.thresholds.items()
-            own = {name: level for name, level in known if name in model.keywords}
+    measured, judged = chosen.point.false_alarms, verifier.candidates if verifier else {}
+    if not write or measured is None:
+        return
+    for model in models:
+        known = chosen.thresholds.items()
+        own = {n: level for n, level in known if n in model.keywords and n not in judged}
+        if own:
             write_card(model.path, with_thresholds(model.card, own, measured))
+    if verifier is not None:
+        _keep_verified(verifier, models, chosen, measured)
+
+
+def _keep_verified(
+    verifier: VerifierConfig, models: Sequence[Model], chosen: Chosen, measured: Rate
+) -> None:
+    rules = verifier.rules[0]
+    if len(models) > 1 or rules is None:
+        raise ConfigError("a verifier's card has thresholds for one first stage; give one --model")
+    levels = {n: level for n, level in chosen.thresholds.items() if n in verifier.candidates}
+    first = sha(models[0].path)  # which its own thresholds may just have changed
+    card = with_verified(verifier.model.card, rules, levels, measured, first)
+    write_card(verifier.model.path, card)

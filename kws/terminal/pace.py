@@ -73,7 +73,13 @@ def fit_verifier(verifier: VerifierConfig | None) -> VerifierConfig | None:
     """
     if verifier is None:
         return None
-    path, timing, cost = verifier.model.path, verifier.timing, call_seconds(verifier.model)
+    path, timing = verifier.model.path, verifier.timing
+    try:
+        cost = call_seconds(verifier.model)
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no base of their own
+        reason = " ".join(str(error).split())[:200]
+        _say(f"{path}: can't verify, its calls fail: {reason}; the first stage decides alone")
+        return None
     every = timing.every_s * max(1, math.ceil(cost / timing.every_s))
     longest = timing.hold_s / max(1, timing.calls - 1)
     if max(every, cost) > longest:

@@ -1,0 +1,125 @@
+"""`kws export` makes a verifier of an AST: `kws spot --verify ast.onnx`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from command import keywords, kws, model
+from models import RATE, noise, tone
+
+from export import pretrained
+from kws.session import load
+
+transformers = pytest.importorskip("transformers")
+
+__all__ = ["kws", "model"]
+
+DEMO = Path(__file__).parent.parent / "kws" / "models" / "demo.flac"
+LABELS = ["yes", "no", "_unknown_", "_silence_"]
+SPEECH_COMMANDS = {"max_length": 128, "mean": -6.845978, "std": 5.5654526}
+WORDS = """backward bed bird cat dog down eight five follow forward four go happy house learn left
+marvin nine no off on one right seven sheila six stop three tree two up visual wow yes zero"""
+
+
+def saved(folder, labels, **sizes):
+    """An AST of random weights, with its extractor; return both."""
+    config = transformers.ASTConfig(
+        **sizes,
+        max_length=128,
+        id2label=dict(enumerate(labels)),
+        label2id={label: number for number, label in enumerate(labels)},
+    )
+    torch.manual_seed(1)
+    network = transformers.ASTForAudioClassification(config)
+    with pretrained.quiet():
+        extractor = transformers.ASTFeatureExtractor(**SPEECH_COMMANDS)
+        extractor.save_pretrained(folder)
+        network.save_pretrained(folder)
+    return network, extractor
+
+
+def said(word, amplitude, *, whistle):
+    """A word of 0.3 s; a whistle beside it makes it another word to who can hear that."""
+    sound = tone(word, 0.3, amplitude=amplitude)
+    time_s = np.arange(len(sound)) / RATE
+    return sound + (0.2 * np.sin(2 * np.pi * 2_500 * time_s) * whistle).astype(np.float32)
+
+
+def lessons(count, random):
+    """Clips of a second with a word somewhere in them, some cut short, and their labels."""
+    clips, labels = [], []
+    for number in range(count):
+        label = number % 4
+        clip = noise(1.4, seed=number)
+        if label < 3:
+            word = random.choice(["yes", "no"]) if label == 2 else LABELS[label]
+            sound = said(word, random.uniform(0.15, 0.3), whistle=label == 2)
+            at = random.integers(0, RATE - 2_000)
+            clip[at : at + len(sound)] += sound
+        clips.append(clip[:RATE])
+        labels.append(label)
+    return clips, torch.tensor(labels)
+
+
+def train(network, extractor):
+    """Teach a network the tones; a few seconds."""
+    random = np.random.default_rng(3)
+    clips, labels = lessons(192, random)
+    with pretrained.quiet():
+        heard = [extractor(clip, sampling_rate=RATE, return_tensors="pt") for clip in clips]
+    features = torch.cat([each["input_values"] for each in heard])
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    network.train()
+    for _ in range(8):
+        for batch in torch.from_numpy(random.permutation(len(clips))).split(24):
+            loss = network(features[batch], labels=labels[batch]).loss
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return float(loss.detach())
+
+
+def test_a_small_trained_ast_refuses_what_the_first_stage_takes_for_a_word(kws, model, tmp_path):
+    """A yes with a whistle is a yes to the first stage, and none to the AST."""
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    network, extractor = saved(tmp_path / "ast", LABELS, intermediate_size=64, **sizes)
+    assert train(network, extractor) < 0.3
+    network.eval().save_pretrained(tmp_path / "ast")
+    out, path = tmp_path / "ast.onnx", tmp_path / "words.wav"
+    exported = kws("export", tmp_path / "ast", "-o", out, "--force")
+    parts = [noise(0.9)]
+    for word, whistle in ("yes", False), ("yes", True), ("no", False), ("jarvis", False):
+        parts += [said(word, 0.19, whistle=whistle), noise(1.1)]
+    soundfile.write(path, np.concatenate(parts), RATE)
+    alone = kws("spot", path, "--model", model)
+    both = kws("spot", path, "--model", model, "--verify", out)
+
+    assert exported.code == 0
+    assert load(out).keywords == ["yes", "no"]
+    assert keywords(alone) == ["yes", "yes", "no", "jarvis"]
+    assert (both.code, keywords(both)) == (0, ["yes", "no", "jarvis"])
+
+
+def test_a_full_size_ast_verifies_the_bundled_model(kws, tmp_path):
+    """Of random weights, so it agrees to nothing it knows; what it lacks is heard as before."""
+    saved(tmp_path / "ast", WORDS.split())
+    out = tmp_path / "ast.onnx"
+    exported = kws("export", tmp_path / "ast", "-o", out, "--quantize", "none", "--force")
+    assert exported.code == 0
+    alone = kws("spot", DEMO, "--verify", "none")
+    both = kws("spot", DEMO, "--verify", out, "--threshold", threshold(load(out).keywords))
+    lacking = [word for word in keywords(alone) if word not in WORDS.split()]
+
+    assert (both.code, both.err) == (0, "")
+    assert keywords(both) == lacking != keywords(alone)
+    lines = [json.loads(line) for line in alone.out.splitlines()]
+    kept = [json.dumps(line, ensure_ascii=False) for line in lines if line["keyword"] in lacking]
+    assert both.out.splitlines() == kept
+
+
+def threshold(names):
+    """Options that set the threshold of every verified keyword of the bundled model to 1."""
+    return ",".join(f"{name}=1" for name in load().keywords if name in names)
