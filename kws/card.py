@@ -33,11 +33,28 @@ class Rate(Strict, frozen=True):
     high: float
 
 
+class WrongCommands(Strict, frozen=True):
+    """Wakes that a wrong or an invented command followed, as `events` among `wakes`.
+
+    share, low, high: 0..1; the 95 % Wilson interval.
+    """
+
+    share: float
+    events: int
+    wakes: int
+    low: float
+    high: float
+
+
 class Threshold(Strict, frozen=True):
-    """A keyword's threshold, and the false alarms it was calibrated on (None: not calibrated)."""
+    """A keyword's threshold, and the false alarms it was calibrated on (None: not calibrated).
+
+    after_wake: what it was calibrated on where it holds for commands after a wake word only.
+    """
 
     value: float
     false_alarms: Rate | None = None
+    after_wake: WrongCommands | None = None
 
 
 class OperatingPoint(Strict, frozen=True):
@@ -86,7 +103,8 @@ class Card(Strict, frozen=True):
     """All that a model file says about itself. Lengths in samples at `sample_rate`.
 
     labels: none, where the model only gives embeddings. padded_to: what the graph itself pads
-    every call to, so that a shorter window costs no less.
+    every call to, so that a shorter window costs no less. after_wake: thresholds of commands
+    that count only after a wake word, in place of `thresholds`.
     """
 
     version: int
@@ -106,6 +124,7 @@ class Card(Strict, frozen=True):
     padded_to: int | None = None
     latency: int = 0
     thresholds: dict[str, Threshold] = msgspec.field(default_factory=dict)
+    after_wake: dict[str, Threshold] = msgspec.field(default_factory=dict)
     decision: Decision = Decision()
     gate: Gate = Gate()
     operating_points: list[OperatingPoint] = msgspec.field(default_factory=list)
@@ -169,15 +188,19 @@ class _Versioned(msgspec.Struct):
 def _contradictions(card: Card) -> list[str]:
     names = [label.name for label in card.labels]
     spotted = {label.name for label in card.keywords}
-    levels = {name: threshold.value for name, threshold in card.thresholds.items()}
+    levels = [t.value for each in (card.thresholds, card.after_wake) for t in each.values()]
+    strangers = sorted({*card.thresholds, *card.after_wake} - spotted)
     checks = {
         f"version {card.version} does not exist": card.version < 1,
         "rate, window and hop must be positive": min(card.sample_rate, card.window, card.hop) < 1,
         "latency must not be negative": card.latency < 0,
         "hop is longer than window": card.hop > card.window,
         "a label appears twice": len(set(names)) < len(names),
-        f"thresholds name no keyword: {sorted(set(levels) - spotted)}": bool(set(levels) - spotted),
-        "a threshold lies outside 0..1": any(not 0 <= level <= 1 for level in levels.values()),
+        f"thresholds name no keyword: {strangers}": bool(strangers),
+        "a threshold lies outside 0..1": any(not 0 <= level <= 1 for level in levels),
+        "an operating point is at no rate": any(
+            not point.false_alarms_per_hour > 0 for point in card.operating_points
+        ),
         "decision times must not be negative": any(
             value < 0 for value in msgspec.structs.asdict(card.decision).values()
         ),
