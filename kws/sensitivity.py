@@ -130,6 +130,8 @@ def _falling(points: Iterable[Point]) -> list[Point]:
     knots: list[Point] = []
     for rate, threshold in sorted(points):
         last = knots[-1] if knots else None
-        if last is None or (math.log(rate) > math.log(last[0]) and logit(threshold) < logit(last[1])):
+        if last is None or (
+            math.log(rate) > math.log(last[0]) and logit(threshold) < logit(last[1])
+        ):
             knots.append((rate, threshold))
     return knots

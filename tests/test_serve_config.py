@@ -225,10 +225,13 @@ playback = { raise_to = 1, live = ["stop"], max_s = 5 }
 [[model]]
 path = "a.onnx"
 false_alarms = 2
+sensitivity = 70
 [[model]]
 keywords = ["b"]
 [model.thresholds]
 "two words" = 0.5
+[model.sensitivity]
+"two words" = 20
 [[microphone]]
 name = "desk"
 channel = "mean"
@@ -251,8 +254,10 @@ def test_what_is_said_is_what_is_meant(file):
     assert found.listen == config.Listen(("computer",), "none", "mine.json")
     assert found.playback == config.Playback(1.0, ("stop",), 5.0)
     assert found.model == [
-        config.Model("a.onnx", false_alarms=2.0),
-        config.Model(keywords=("b",), thresholds={"two words": 0.5}),
+        config.Model("a.onnx", false_alarms=2.0, sensitivity=70.0),
+        config.Model(
+            keywords=("b",), thresholds={"two words": 0.5}, sensitivity={"two words": 20.0}
+        ),
     ]
     assert found.microphone == [
         config.Microphone("desk", "", "mean"),

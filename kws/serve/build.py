@@ -10,6 +10,7 @@ from kws import selftest
 from kws.card import replace
 from kws.errors import ConfigError
 from kws.home import expanded
+from kws.keyword_levels import LevelRequest, at_rates, by_keyword, shipped
 from kws.serve import logs
 from kws.serve.config import Config, Microphone
 from kws.serve.config import Model as Wanted
@@ -18,7 +19,7 @@ from kws.session import Model, load
 from kws.sinks import Keyword
 from kws.spotter import Spotter
 from kws.terminal.pace import at_bearable_pace
-from kws.thresholds import Settings, find_roles, known, merge
+from kws.thresholds import Settings, find_roles, known
 
 Words = dict[str, tuple[Keyword, str]]
 
@@ -27,22 +28,24 @@ Words = dict[str, tuple[Keyword, str]]
 class Built:
     """What hears: the models, and for each keyword how it is said and whose it is.
 
-    levels: the thresholds that hold now; kept: the file where they are kept.
+    settings: the thresholds that hold now; kept: the file where they are kept.
     """
 
     config: Config
     models: list[Model]
     words: Words
     kept: Path
-    levels: dict[str, float]
+    settings: Settings
 
     def spotter(self, microphone: Microphone) -> Spotter:
         """Return a new spotter for a microphone. Raises ConfigError."""
-        listen = self.config.listen
+        listen, request = self.config.listen, self.settings.request
         return Spotter(
             self.models,
             keywords=_keywords(self.config, self.models),
-            threshold=self.levels,
+            threshold=request.threshold,
+            sensitivity=request.sensitivity,
+            false_alarms=request.false_alarms,
             wake=listen.wake or None,
             gate=listen.gate or None,
             channel=microphone.channel,
@@ -52,7 +55,8 @@ class Built:
     @property
     def fixed(self) -> list[str]:
         """The words whose thresholds the config itself sets, whatever a file says."""
-        return sorted(_levels(self.config, self.models))
+        asked = _request(self.config, self.models)
+        return sorted({*asked.threshold, *asked.sensitivity, *asked.false_alarms})
 
     @property
     def keywords(self) -> tuple[Keyword, ...]:
@@ -104,7 +108,7 @@ def _words(config: Config, models: list[Model]) -> Words:
     armed = _keywords(config, models)
     with about("listen", "wake"):
         roles = find_roles(cards, armed, wake)
-    _levels(config, models)
+    _request(config, models)
     words: Words = {}
     for number, model in enumerate(models):
         for label in model.card.keywords:
@@ -130,16 +134,19 @@ def _overrides(config: Config, kept: Path) -> Path | None:
     return kept if config.listen.overrides or kept.exists() else None
 
 
-def _settled(config: Config, models: list[Model], kept: Path) -> dict[str, float]:
-    """Return the thresholds that hold: the config's, else the override file's, else the cards'."""
+def _settled(config: Config, models: list[Model], kept: Path) -> Settings:
+    """Return what holds: what the config says, else the override file, else the cards."""
+    request = _request(config, models)
     with about("listen", "overrides"):
         return Settings(
             [model.card for model in models],
             keywords=_keywords(config, models),
             wake=config.listen.wake or None,
-            threshold=_levels(config, models) or None,
+            threshold=request.threshold,
+            sensitivity=request.sensitivity,
+            false_alarms=request.false_alarms,
             overrides=_overrides(config, kept),
-        ).levels
+        )
 
 
 def _keywords(config: Config, models: list[Model]) -> list[str] | None:
@@ -154,19 +161,22 @@ def _keywords(config: Config, models: list[Model]) -> list[str] | None:
     return armed
 
 
-def _levels(config: Config, models: list[Model]) -> dict[str, float]:
-    """Return the thresholds that the config sets."""
-    levels: dict[str, float] = {}
+def _request(config: Config, models: list[Model]) -> LevelRequest:
+    """Return the levels that the config asks for, by keyword. Raises ConfigError."""
+    cards, wake = [model.card for model in models], config.listen.wake or None
+    roles = find_roles(cards, _keywords(config, models), wake)
+    asked = LevelRequest()
     for number, (each, model) in enumerate(zip(config.model, models, strict=True)):
-        roles = find_roles([model.card], each.keywords or None)
+        armed = {name: roles[name] for name in model.keywords if name in roles}
         with about("model", number, "thresholds"):
-            known(each.thresholds, roles, "keyword")
+            known(each.thresholds, armed, "keyword")
+        with about("model", number, "sensitivity"):
+            known(each.sensitivity if isinstance(each.sensitivity, dict) else (), armed, "keyword")
+        rates = {} if each.false_alarms is None else dict.fromkeys(armed, each.false_alarms)
         with about("model", number, "false_alarms"):
-            levels |= _own(each, model, roles)
-    return levels
-
-
-def _own(wanted: Wanted, model: Model, roles: dict[str, str]) -> dict[str, float]:
-    if wanted.false_alarms is None:
-        return wanted.thresholds
-    return merge([model.card], roles, false_alarms=wanted.false_alarms, threshold=wanted.thresholds)
+            at_rates(shipped([model.card], armed, after_wake=wake is not None), rates)
+        own = by_keyword(
+            armed, threshold=each.thresholds, sensitivity=each.sensitivity, false_alarms=rates
+        )
+        asked = own.over(asked)
+    return asked
