@@ -2,10 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from models import card, noise, tone
 
+import kws
+from kws.card import OperatingPoint, Rate
+from kws.errors import ConfigError
 from kws.sensitivity import (
     GENTLEST,
     MOST_ODDS,
@@ -17,6 +22,7 @@ from kws.sensitivity import (
     to_sensitivity,
     to_threshold,
 )
+from kws.thresholds import Settings
 
 THRESHOLDS = st.floats(0, 1)
 SENSITIVITIES = st.floats(0, 100)
@@ -127,3 +133,101 @@ def test_which_sensitivities_were_measured_is_known():
     assert measured_range(0.9989, YES) == pytest.approx((37.5, 75))
     assert measured_range(0.9999, [(0.35, 0.9999), (1.0, 0.9999)]) == (50, 50)
     assert measured_range(0.5, []) is None
+
+
+# -- in a spotter ----------------------------------------------------------------------------
+
+RATE = Rate(1.0, 3, 3.0, 0.2, 2.9)
+MEASURED = [
+    OperatingPoint(1.0, "keyword", {"yes": 0.6, "no": 0.6}, RATE),
+    OperatingPoint(4.0, "keyword", {"yes": 0.3, "no": 0.5}, RATE),
+]
+CARD = card(operating_points=MEASURED)
+
+
+def levels(what=CARD, **options):
+    """Thresholds of a spotter with such options, as far as they are not those of the card."""
+    found = Settings([what], **options).levels
+    return {name: pytest.approx(level) for name, level in found.items() if level != 0.6}
+
+
+def test_a_sensitivity_picks_each_keyword_s_threshold_from_the_card():
+    assert levels(sensitivity=50) == {}
+    assert levels(sensitivity=75) == {"yes": 0.3, "no": 0.5, "jarvis": fixed(0.6, 75)}
+    assert levels(sensitivity={"yes": 75, "jarvis": 25}) == {"yes": 0.3, "jarvis": fixed(0.6, 25)}
+
+
+def fixed(shipped, sensitivity):
+    """Without operating points: 25 points are a factor of 4 in the odds."""
+    odds = shipped / (1 - shipped) * 4 ** ((50 - sensitivity) / 25)
+    return odds / (1 + odds)
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (
+            {"threshold": {"yes": 0.9}, "sensitivity": {"yes": 75, "no": 75}},
+            {"yes": 0.9, "no": 0.5},
+        ),
+        ({"threshold": 0.9, "sensitivity": {"no": 75}}, {"yes": 0.9, "no": 0.5, "jarvis": 0.9}),
+        ({"threshold": {"jarvis": 0.9}, "sensitivity": 75}, {"yes": 0.3, "no": 0.5, "jarvis": 0.9}),
+        ({"threshold": 0.9, "sensitivity": 75}, dict.fromkeys(["yes", "no", "jarvis"], 0.9)),
+        ({"false_alarms": {"yes": 4, "no": 4}, "sensitivity": {"yes": 50}}, {"no": 0.5}),
+        ({"false_alarms": {"yes": 4}}, {"yes": 0.3}),
+    ],
+)
+def test_raw_thresholds_win_and_what_names_a_keyword_wins_over_what_is_for_all(options, found):
+    assert levels(**options) == found
+
+
+def test_a_later_place_wins_whatever_it_says(tmp_path):
+    """The card, the override file, false alarms, the user: thresholds and sensitivities alike."""
+    file = tmp_path / "o.json"
+    file.write_text('{"thresholds": {"yes": 0.9}, "sensitivity": {"no": 75, "yes": 1}}')
+
+    assert levels(overrides=file) == {"yes": 0.9, "no": 0.5}
+    assert levels(overrides=file, sensitivity={"yes": 75}) == {"yes": 0.3, "no": 0.5}
+    assert levels(overrides=file, threshold={"no": 0.7}) == {"yes": 0.9, "no": 0.7}
+    assert levels(overrides=file, false_alarms={"yes": 4}) == {"yes": 0.3, "no": 0.5}
+
+
+@pytest.mark.parametrize(
+    "text", ['{"sensitivity": {"yes": 100.5}}', '{"sensitivity": 70}', '{"sensitivities": {}}']
+)
+def test_an_override_file_that_makes_no_sense_is_refused(text, tmp_path):
+    (tmp_path / "o.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"o\.json"):
+        Settings([CARD], overrides=tmp_path / "o.json")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"sensitivity": 101}, "sensitivity yes=101 lies outside 0..100"),
+        ({"sensitivity": {"no": float("nan")}}, "sensitivity no=nan lies outside"),
+        ({"sensitivity": {"nö": 50}}, "did you mean no"),
+        ({"sensitivity": 70, "false_alarms": 1}, "not both"),
+    ],
+)
+def test_sensitivities_that_make_no_sense(options, told):
+    with pytest.raises(ConfigError, match=told):
+        Settings([CARD], **options)
+
+
+def test_it_changes_live_and_stays_as_keywords_come_and_go(models):
+    spotter = kws.Spotter(models["stream"])
+    word = np.concatenate([noise(0.5), tone("yes", 0.3, amplitude=0.155), noise(0.5)])
+    assert spotter.push(word) == []
+    spotter.set_sensitivity({"yes": 100})
+    assert [each.keyword for each in spotter.push(word)] == ["yes"]
+    assert spotter.sensitivities == {"yes": pytest.approx(100), "no": 50, "jarvis": 50}
+    spotter.set_threshold({"yes": 0.9})
+    assert spotter.thresholds["yes"] == 0.9
+    spotter.set_sensitivity(25)
+    spotter.set_keywords("no")
+    with pytest.raises(ConfigError, match="did you mean"):
+        spotter.set_sensitivity({"noo": 30})
+    spotter.set_keywords(None)
+
+    assert spotter.sensitivities == dict.fromkeys(["yes", "no", "jarvis"], pytest.approx(25))

@@ -1,0 +1,215 @@
+"""After a wake word commands have thresholds of their own; how those are chosen."""
+
+import numpy as np
+import pytest
+from models import RATE, TONES, card, noise, tone, write
+
+import kws
+from export.training import after_wake
+from kws.card import OperatingPoint, Rate, Threshold, decode, encode
+from kws.errors import DataError
+from kws.evaluate.simulation.after_wake import Scene, scene, speech
+
+AFTER = {"yes": Threshold(0.3), "no": Threshold(0.5)}
+QUIET = 0.155
+"""A tone of this amplitude scores 0.45."""
+LEVEL = Rate(1.0, 3, 3.0, 0.2, 2.9)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model whose card has thresholds for after a wake word."""
+    points = [OperatingPoint(1.0, role, names, LEVEL) for role, names in {
+        "keyword": {"yes": 0.8, "no": 0.8}, "wake": {"jarvis": 0.7},
+    }.items()]  # fmt: skip
+    what = card(after_wake=AFTER, operating_points=points)
+    return kws.load(write(tmp_path_factory.mktemp("m") / "tones.onnx", what))
+
+
+def said(*names, amplitude=QUIET):
+    parts = [noise(0.5)]
+    for name in names:
+        loud = 0.3 if name == "jarvis" else amplitude
+        parts += [tone(name, 0.3, amplitude=loud), noise(0.6)]
+    return np.concatenate(parts)
+
+
+def words(spotter, *names):
+    return [each.keyword for each in spotter.push(np.concatenate([noise(6), said(*names)]))]
+
+
+# -- which threshold holds ------------------------------------------------------------------
+
+
+def test_commands_after_a_wake_word_are_heard_at_their_own_thresholds(model):
+    spotter = kws.Spotter(model, wake="jarvis")
+
+    assert spotter.thresholds == {"yes": 0.3, "no": 0.5, "jarvis": 0.6}
+    assert words(spotter, "jarvis", "yes") == ["jarvis", "yes"]
+    assert words(spotter, "yes") == []
+
+
+def test_without_a_required_wake_word_those_of_the_open_hold(model):
+    spotter = kws.Spotter(model)
+
+    assert spotter.thresholds == dict.fromkeys(TONES, 0.6)
+    assert words(spotter, "jarvis", "yes") == ["jarvis"]
+
+
+def test_what_is_asked_for_wins_and_a_sensitivity_is_relative_to_them(model, tmp_path):
+    file = tmp_path / "o.json"
+    file.write_text('{"thresholds": {"no": 0.7}}')
+    spotter = kws.Spotter(
+        model, wake="jarvis", overrides=file, sensitivity={"yes": 75}, threshold={"jarvis": 0.9}
+    )
+
+    assert spotter.thresholds["no"] == 0.7
+    assert spotter.thresholds["jarvis"] == 0.9
+    assert spotter.thresholds["yes"] == pytest.approx(0.3 / (0.3 + 4 * 0.7))
+    spotter.set_sensitivity(50)
+    assert spotter.thresholds == {"yes": 0.3, "no": 0.5, "jarvis": 0.6}
+
+
+def test_a_rate_of_false_alarms_is_the_wake_word_s(model):
+    """Rates were measured in the open; what follows a wake word has nothing to do with them."""
+    spotter = kws.Spotter(model, wake="jarvis", false_alarms=1.0)
+
+    assert spotter.thresholds == {"yes": 0.3, "no": 0.5, "jarvis": 0.7}
+
+
+def test_a_command_free_during_playback_keeps_its_threshold_in_the_open(model):
+    """It needs no wake word then, and must not fire as easily as after one."""
+    spotter = kws.Spotter(model, wake="jarvis")
+    spotter.playback(on=True, live=["yes"])
+    assert spotter.thresholds == {"yes": 0.6, "no": 0.5}
+    assert words(spotter, "yes") == []
+    assert [each.keyword for each in spotter.push(said("yes", amplitude=0.3))] == ["yes"]
+    spotter.set_sensitivity({"yes": 25})
+    assert spotter.thresholds["yes"] > 0.6
+    spotter.set_sensitivity({"yes": 50})
+    spotter.playback(on=False)
+
+    assert words(spotter, "jarvis", "yes") == ["jarvis", "yes"]
+
+
+def test_a_threshold_of_the_user_s_holds_during_playback_too(model):
+    spotter = kws.Spotter(model, wake="jarvis", threshold={"yes": 0.4})
+    spotter.playback(on=True, live=["yes"])
+
+    assert spotter.thresholds["yes"] == 0.4
+    assert words(spotter, "yes") == ["yes"]
+
+
+def test_the_card_keeps_them(model):
+    assert decode(encode(model.card), where="x").after_wake == AFTER
+
+
+# -- scenes ---------------------------------------------------------------------------------
+
+VOICE = np.concatenate([noise(0.3), tone("jarvis", 0.4), noise(0.4)])
+
+
+def made(following=None, **options):
+    rng = np.random.default_rng(1)
+    return scene(rng, ("jarvis", VOICE), following, RATE, window_s=5, kind="command", **options)
+
+
+def test_a_scene_lasts_until_the_wake_window_is_over():
+    found = made(tone("yes", 1), said="yes")
+
+    assert found.wake_end_s == pytest.approx(0.8 + 0.05 + 0.4, abs=0.02)
+    assert len(found.audio) / RATE == pytest.approx(found.wake_end_s + 6, abs=0.001)
+    assert np.abs(found.audio).max() <= 0.97
+    assert (found.wake, found.said, found.noisy) == ("jarvis", "yes", False)
+
+
+def test_what_follows_is_as_loud_as_the_wake_word_and_noise_10_db_below():
+    quiet, loud = made(), made(np.concatenate([noise(0.2), tone("yes", 1, amplitude=0.01)]))
+    noisy = made(noise=noise(20, amplitude=0.5))
+    wake, after = (slice(round(at * RATE), round((at + 0.2) * RATE)) for at in (1.0, 2.2))
+    level = {
+        name: 20 * np.log10(np.sqrt(np.mean(each.audio[part] ** 2)))
+        for name, each, part in [
+            ("wake", quiet, wake), ("after", loud, after), ("noise", noisy, after)
+        ]
+    }  # fmt: skip
+
+    assert level["after"] == pytest.approx(level["wake"], abs=0.5)
+    assert level["noise"] == pytest.approx(level["wake"] - 10, abs=1)
+
+
+def test_speech_goes_on_for_as_long_as_it_must():
+    assert len(speech(np.random.default_rng(1), [noise(0.7), noise(1)], 6, RATE)) >= 6 * RATE
+
+
+# -- choosing -------------------------------------------------------------------------------
+
+
+def test_scores_are_those_after_the_wake_word(model):
+    wakes = [made(tone("yes", 0.5)), made(), made(tone("no", 0.5))]
+    found = after_wake.peaks(model, wakes, ["yes", "no"])
+
+    assert (found > 0.6).tolist() == [[True, False], [False, False], [False, True]]
+
+
+def scored(rng, count, wrong):
+    """Wakes, and peaks by which commands are heard well and other things score so much."""
+    wakes = [Scene(noise(0.01), "command", "jarvis", 0.0, said=name) for name in ("yes", "no")]
+    wakes = wakes * count + [Scene(noise(0.01), "nothing", "jarvis", 0.0)] * (2 * count)
+    peaks = wrong / (wrong + np.exp(rng.exponential(1, (4 * count, 2))))
+    for row, each in enumerate(wakes[: 2 * count]):
+        peaks[row, ["yes", "no"].index(each.said)] = rng.uniform(0.9, 1)
+    return wakes, peaks
+
+
+def test_a_wrong_command_follows_at_most_one_wake_in_a_hundred():
+    wakes, peaks = scored(np.random.default_rng(1), 300, 4.0)
+    chosen = after_wake.choose(wakes, peaks, ["yes", "no"])
+    passed = peaks >= [chosen.thresholds[name] for name in ("yes", "no")]
+    own = np.array([[each.said == name for name in ("yes", "no")] for each in wakes])
+
+    assert chosen.wrong.wakes == 1200
+    assert chosen.wrong.events == (passed & ~own).any(1).sum() <= 12
+    assert chosen.wrong.low <= chosen.wrong.share <= chosen.wrong.high
+    assert (chosen.heard, chosen.commands) == ((passed & own).sum(), 600)
+    assert chosen.heard >= 0.97 * chosen.commands
+
+
+def test_stricter_is_stricter():
+    wakes, peaks = scored(np.random.default_rng(1), 300, 30.0)
+    loose, strict = (
+        after_wake.choose(wakes, peaks, ["yes", "no"], share=share) for share in (0.02, 0.002)
+    )
+
+    assert strict.wrong.events <= 2
+    assert loose.wrong.events <= 24
+    assert loose.heard > strict.heard
+    assert all(strict.thresholds[name] >= loose.thresholds[name] for name in ("yes", "no"))
+
+
+def test_too_few_wakes_can_not_speak_of_one_in_a_hundred():
+    wakes, peaks = scored(np.random.default_rng(1), 10, 4.0)
+    with pytest.raises(DataError, match="can't support"):
+        after_wake.choose(wakes, peaks, ["yes", "no"])
+
+
+def test_what_was_chosen_goes_into_the_card(model):
+    chosen = after_wake.choose(*scored(np.random.default_rng(1), 300, 4.0), ["yes", "no"])
+    found = decode(encode(after_wake.with_after_wake(model.card, chosen)), where="x").after_wake
+
+    assert {name: each.value for name, each in found.items()} == chosen.thresholds
+    assert {each.after_wake for each in found.values()} == {chosen.wrong}
+
+
+def test_wakes_are_made_of_people_s_recordings(recordings):
+    """As many of each kind, in quiet and in noise; only commands are said."""
+    commands = ["stop", "go"]
+    found = list(after_wake.scenes("calibration", commands, window_s=5, per_word=1))
+
+    assert len(found) == 2 * len(commands) * len(after_wake.KINDS)
+    assert {(each.kind, each.noisy) for each in found} == {
+        (kind, noisy) for kind in after_wake.KINDS for noisy in (False, True)
+    }
+    assert {each.said for each in found if each.kind == "command"} == set(commands)
+    assert {each.said for each in found if each.kind != "command"} == {""}
+    assert {each.wake for each in found} <= {"computer", "jarvis", "alexa"}
