@@ -5,6 +5,7 @@ nothing, or speech that goes on, half of each in quiet and half with noise 10 dB
 word. Thresholds are chosen so that a wrong or an invented command follows at most 1 % of all
 wakes, while as many commands as possible are heard. What a command scores where it was not said
 is extrapolated in log-odds, so that no single event sets a threshold; see `search.thresholds`.
+One number is fitted to the count of wrong wakes: how much that search may spend for all commands.
 
 Prints what was found; --out writes a copy of the model with it in the card. Needs KWS_DATA.
 """
@@ -47,8 +48,9 @@ PER_WORD = 12
 """Recordings of each command, in quiet and in noise."""
 BEGINS_S, LATE_S = 0.2, 0.3
 """From so long after the wake word a score can be a command's, to so long after the window."""
-TIGHTER = 0.8
-"""What the search may spend is cut to this, while more wakes than allowed have wrong commands."""
+SPEND, TIGHTER = 8.0, 0.85
+"""The search may spend so many times the share at first, for it sums over commands that rise
+together, and is cut to this part while more wakes than allowed have wrong commands."""
 TOGETHER = 16
 """Scenes that are heard at once."""
 
@@ -74,7 +76,8 @@ def scenes(
     rng = np.random.default_rng(seed)
     wakes, said, others = _clips(rng, split, commands, per_word)
     utterances = _audio(_draw(rng, recordings.keyword_free(split), 4 * len(said)))
-    noises = _audio([c for c in recordings.table("noise", split) if c.label == "noise"])
+    noise = [clip for clip in recordings.table("noise", split) if clip.label == "noise"]
+    noises = _audio(_draw(rng, noise, min(len(noise), 4 * len(commands))))
     for noisy in (False, True):
         for number, (label, clip) in enumerate(said):
             followers: dict[str, Samples | None] = {
@@ -181,11 +184,13 @@ def choose(
 
     found: as `peaks` returns it. Raises DataError: a command was never said; too few wakes.
     """
+    if share * len(wakes) < 1:
+        raise DataError(f"{len(wakes)} wakes can't support a share of {share:g}; simulate more")
     own = np.array([[each.said == name for name in commands] for each in wakes])
     said = {name: found[own[:, at], at] for at, name in enumerate(commands)}
     others = {name: found[~own[:, at], at] for at, name in enumerate(commands)}
     alarms = {name: each[each >= LOWEST] for name, each in others.items()}
-    spend = share
+    spend = SPEND * share
     while True:
         levels = search.thresholds(said, alarms, hours=len(wakes), per_hour=spend)
         passed = found >= [levels[name] for name in commands]

@@ -18,8 +18,9 @@ PAUSE_S = (0.15, 0.8)
 """Shortest and longest pause between the wake word and what follows."""
 REST_S = 1.0
 """What is simulated beyond the wake window."""
-MARGIN_S = 0.05
-"""What is left of a clip on either side of its word."""
+MARGIN_S, FADE_S = 0.3, 0.02
+"""What is left of a clip on either side of its word, for weak sounds lie outside the bounds of a
+word; and the ramps at both ends of that."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,16 @@ def scene(
     window_s: how long commands count; the scene lasts a second longer. noise: float32, as long
     as the scene or longer, `snr_db` under the wake word; None: quiet, but for a floor of noise.
     """
-    margin = round(MARGIN_S * rate)
-    word, level, end = _word(wake[1], rate, margin)
+    word, level, _, end = _word(wake[1], rate)
     begin = round(LEAD_S * rate)
     wake_end = begin + end
     audio = np.zeros(wake_end + round((window_s + REST_S) * rate))
     audio[begin : begin + len(word)] += word[: len(audio) - begin]
     if following is not None:
-        after = wake_end + round(rng.uniform(*PAUSE_S) * rate) - margin
-        _add(audio, following, after, level, rate)
+        cut, own, start, _ = _word(following, rate)
+        at = wake_end + round(rng.uniform(*PAUSE_S) * rate) - start
+        room = audio[at : at + len(cut)]
+        room += cut[: len(room)] * (level / own)
     if noise is not None:
         behind = noise[: len(audio)].astype(np.float64)
         loud = max(active_level(behind, rate), 10 ** (FLOOR_DB / 20))
@@ -84,16 +86,14 @@ def speech(
     return np.concatenate(parts)
 
 
-def _word(clip: Samples, rate: int, margin: int) -> tuple[NDArray[np.float64], float, int]:
-    """Return a clip cut close to its word, the word's level, and where it ends in that."""
+def _word(clip: Samples, rate: int) -> tuple[NDArray[np.float64], float, int, int]:
+    """Return a clip cut around its word, the word's level, and where it begins and ends in that."""
+    margin = round(MARGIN_S * rate)
     first, last = word_bounds(clip, rate) or (0, len(clip))
     cut = clip[max(0, first - margin) : last + margin].astype(np.float64)
+    ramp = np.linspace(0, 1, round(FADE_S * rate))[: len(cut)]
+    cut[: len(ramp)] *= ramp
+    cut[len(cut) - len(ramp) :] *= ramp[::-1]
     level = max(float(np.sqrt(np.mean(clip[first:last].astype(np.float64) ** 2))), 1e-4)
-    return cut, level, last - max(0, first - margin)
-
-
-def _add(audio: NDArray[np.float64], clip: Samples, at: int, level: float, rate: int) -> None:
-    """Add a clip from its word on, at such a level, as far as there is room."""
-    word, own, _ = _word(clip, rate, round(MARGIN_S * rate))
-    room = audio[at : at + len(word)]
-    room += word[: len(room)] * (level / own)
+    before = max(0, first - margin)
+    return cut, level, first - before, last - before
