@@ -35,10 +35,12 @@ LATE_S = 0.75
 """A wake word is heard if it is told until so long after its end."""
 
 
-def hear(models: Any, wakes: Sequence[Scene], **options: Any) -> list[list[Detection]]:
-    """Return what is detected in each scene. models, options: as `Spotter` takes them."""
+def hear(
+    models: Any, wakes: Sequence[Scene], *, wake: Sequence[str] = WAKE_WORDS, **options: Any
+) -> list[list[Detection]]:
+    """Return what is detected in each scene. models, wake, options: as `Spotter` takes them."""
     found: list[list[Detection]] = []
-    spotters = [kws.Spotter(models, wake=WAKE_WORDS, **options) for _ in wakes[:TOGETHER]]
+    spotters = [kws.Spotter(models, wake=wake, **options) for _ in wakes[:TOGETHER]]
     for at in range(0, len(wakes), TOGETHER):
         heard: list[list[Event]] = []
         works = []

@@ -5,10 +5,13 @@ import pytest
 from models import RATE, TONES, card, noise, tone, write
 
 import kws
+from benchmarks.after_wake import figures, hear, outcome
 from export.training import after_wake
 from kws.card import OperatingPoint, Rate, Threshold, decode, encode
 from kws.errors import DataError
 from kws.evaluate.simulation.after_wake import Scene, scene, speech
+from kws.serve.build import build
+from kws.serve.config import Microphone, read
 
 AFTER = {"yes": Threshold(0.3), "no": Threshold(0.5)}
 QUIET = 0.155
@@ -102,6 +105,26 @@ def test_a_threshold_of_the_user_s_holds_during_playback_too(model):
 
 def test_the_card_keeps_them(model):
     assert decode(encode(model.card), where="x").after_wake == AFTER
+
+
+def test_so_it_is_in_the_daemon(model, tmp_path):
+    """Every spotter of it, for microphones and for streams: it never fixes what it was not told."""
+    config = tmp_path / "kws.toml"
+    config.write_text(
+        f'[[model]]\npath = "{model.path}"\nsensitivity = {{ no = 75 }}\n'
+        '[listen]\nwake = ["jarvis"]\n'
+    )
+    built = build(read(config), config)
+    spotter = built.spotter(Microphone())
+    assert spotter.thresholds == {"yes": 0.3, "no": pytest.approx(0.2), "jarvis": 0.6}
+    assert built.fixed == ["no"]
+    spotter.playback(on=True, live=["yes"])
+    assert spotter.thresholds["yes"] == 0.6
+    built.settings.set_threshold({"yes": 0.9})
+    spotter = built.spotter(Microphone())
+    spotter.playback(on=True, live=["yes"])
+
+    assert spotter.thresholds["yes"] == 0.9
 
 
 # -- scenes ---------------------------------------------------------------------------------
@@ -213,3 +236,44 @@ def test_wakes_are_made_of_people_s_recordings(recordings):
     assert {each.said for each in found if each.kind == "command"} == set(commands)
     assert {each.said for each in found if each.kind != "command"} == {""}
     assert {each.wake for each in found} <= {"computer", "jarvis", "alexa"}
+
+
+# -- measuring ------------------------------------------------------------------------------
+
+
+def event(keyword, time_s, role="keyword"):
+    at = round(time_s * RATE)
+    return kws.Detection(keyword, 0.9, 0.5, at, at, at, RATE, -20.0, noise(0.01), 0, role)
+
+
+@pytest.mark.parametrize(
+    ("said", "words", "expected"),
+    [
+        ("yes", ["yes"], "heard"),
+        ("yes", [], "missed"),
+        ("yes", ["no"], "wrong"),
+        ("yes", ["yes", "no"], "wrong"),
+        ("yes", ["yes", "yes"], "wrong"),
+        ("", [], "quiet"),
+        ("", ["yes"], "wrong"),
+    ],
+)
+def test_a_scene_is_heard_missed_or_wrong(said, words, expected):
+    wake = Scene(noise(0.01), "command", "jarvis", 1.0, said=said)
+    heard = [event("jarvis", 1.2, "wake"), *(event(name, 2.0) for name in words)]
+
+    assert outcome(wake, heard) == expected
+    assert outcome(wake, heard[1:]) == "asleep"
+    assert outcome(wake, [event("jarvis", 3.0, "wake"), *heard[1:]]) == "asleep"
+
+
+def test_scenes_are_heard_as_they_would_be_live(model):
+    wakes = [made(tone("yes", 0.5), said="yes"), made(), made(tone("no", 0.5), said="no")]
+    found = hear(model, wakes, wake=["jarvis"])
+
+    assert [outcome(*each) for each in zip(wakes, found, strict=True)] == [
+        "heard", "quiet", "heard"
+    ]  # fmt: skip
+    told = figures(wakes, ["heard", "quiet", "missed"])
+    assert (told["heard"]["hits"], told["missed"]["hits"], told["wakes"]) == (1, 1, 3)
+    assert told["missed_by_word"] == {"no": 1}
