@@ -1,7 +1,7 @@
 """Commands after a wake word: `python -m benchmarks.after_wake` -> benchmarks/after_wake.json.
 
 Simulates wakes from the validation recordings, in quiet and with noise 10 dB under the wake word
-(see `export.training.after_wake`), and hears them as `kws listen --wake` would. Of the commands
+(see `export.training.wake_scenes`), and hears them as `kws listen --wake` would. Of the commands
 that follow a wake word which was heard: how many were heard, with nothing wrong beside them; after
 how many came another word; how many were missed. Of what else follows a wake word: after how many
 came a command that nobody said. --option gives what `Spotter` takes, as in --option verify=bundled;
@@ -21,9 +21,10 @@ from typing import Any
 import msgspec
 
 import kws
-from export.training.after_wake import KINDS, PER_WORD, TOGETHER, scenes
+from export.training.after_wake import TOGETHER
 from export.training.recordings import RATE
 from export.training.vocabulary import COMMANDS, WAKE_WORDS
+from export.training.wake_scenes import KINDS, PER_WORD, scenes
 from kws.evaluate import results
 from kws.evaluate.simulation.after_wake import Scene
 from kws.flow import Detection, Event

@@ -6,7 +6,7 @@ from models import RATE, TONES, card, noise, tone, write
 
 import kws
 from benchmarks.after_wake import figures, hear, outcome
-from export.training import after_wake
+from export.training import after_wake, wake_scenes
 from kws.card import OperatingPoint, Rate, Threshold, decode, encode
 from kws.errors import DataError
 from kws.evaluate.simulation.after_wake import Scene, scene, speech
@@ -186,16 +186,17 @@ def scored(rng, count, wrong):
 
 
 def test_a_wrong_command_follows_at_most_one_wake_in_a_hundred():
-    wakes, peaks = scored(np.random.default_rng(1), 300, -2.0)
+    wakes, peaks = scored(np.random.default_rng(1), 300, 0.0)
     chosen = after_wake.choose(wakes, peaks, ["yes", "no"])
+    wakes, peaks = scored(np.random.default_rng(2), 300, 0.0)  # others, which it never saw
     passed = peaks >= [chosen.thresholds[name] for name in ("yes", "no")]
     own = np.array([[each.said == name for name in ("yes", "no")] for each in wakes])
 
-    assert chosen.wrong.wakes == 1200
-    assert chosen.wrong.events == (passed & ~own).any(1).sum() <= 12
+    assert (chosen.wrong.wakes, chosen.commands) == (1200, 600)
+    assert chosen.wrong.events <= 12
+    assert (passed & ~own).any(1).sum() <= 18  # chance allows that many where 12 are due
     assert chosen.wrong.low <= chosen.wrong.share <= chosen.wrong.high
-    assert (chosen.heard, chosen.commands) == ((passed & own).sum(), 600)
-    assert chosen.heard >= 0.97 * chosen.commands
+    assert (passed & own).sum() >= 0.6 * chosen.commands
 
 
 def test_stricter_is_stricter():
@@ -227,11 +228,11 @@ def test_what_was_chosen_goes_into_the_card(model):
 def test_wakes_are_made_of_people_s_recordings(recordings):
     """As many of each kind, in quiet and in noise; only commands are said."""
     commands = ["stop", "go"]
-    found = list(after_wake.scenes("calibration", commands, window_s=5, per_word=1))
+    found = list(wake_scenes.scenes("calibration", commands, window_s=5, per_word=1))
 
-    assert len(found) == 2 * len(commands) * len(after_wake.KINDS)
+    assert len(found) == 2 * len(commands) * len(wake_scenes.KINDS)
     assert {(each.kind, each.noisy) for each in found} == {
-        (kind, noisy) for kind in after_wake.KINDS for noisy in (False, True)
+        (kind, noisy) for kind in wake_scenes.KINDS for noisy in (False, True)
     }
     assert {each.said for each in found if each.kind == "command"} == set(commands)
     assert {each.said for each in found if each.kind != "command"} == {""}

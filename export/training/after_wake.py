@@ -5,7 +5,7 @@ nothing, or speech that goes on, half of each in quiet and half with noise 10 dB
 word. Thresholds are chosen so that a wrong or an invented command follows at most 1 % of all
 wakes, while as many commands as possible are heard. What a command scores where it was not said
 is extrapolated in log-odds, so that no single event sets a threshold; see `search.thresholds`.
-One number is fitted to the count of wrong wakes: how much that search may spend for all commands.
+One number is fitted to the count of wrong wakes, by cross-validation: what that search may spend.
 
 Prints what was found; --out writes a copy of the model with it in the card. Needs KWS_DATA.
 """
@@ -16,7 +16,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import kws
-from export.training import recordings
-from export.training.calibrate import float_audio
 from export.training.recordings import RATE
+from export.training.wake_scenes import PER_WORD, scenes
 from kws import card as cards
 from kws.card import Card, Threshold, WrongCommands
 from kws.errors import DataError
@@ -36,19 +35,17 @@ from kws.evaluate import search
 from kws.evaluate.cardfile import write_card
 from kws.evaluate.intervals import wilson
 from kws.evaluate.peaks import LOWEST
-from kws.evaluate.simulation.after_wake import Scene, scene, speech
-from kws.flow import Event, Samples, Scores
+from kws.evaluate.simulation.after_wake import Scene
+from kws.flow import Event, Scores
 from kws.steps import Steps, together
 
-KINDS = ("command", "word", "nothing", "speech")
-"""What follows a wake word, as often as each other."""
 SHARE = 0.01
 """At most so many wakes may be followed by a wrong or an invented command."""
-PER_WORD = 12
-"""Recordings of each command, in quiet and in noise."""
 BEGINS_S, LATE_S = 0.2, 0.3
 """From so long after the wake word a score can be a command's, to so long after the window."""
-SPEND, TIGHTER = 8.0, 0.85
+FOLDS = 5
+"""Wrong commands are counted on each of so many parts, at thresholds found on the others."""
+SPEND, TIGHTER = 8.0, 0.93
 """The search may spend so many times the share at first, for it sums over commands that rise
 together, and is cut to this part while more wakes than allowed have wrong commands."""
 TOGETHER = 16
@@ -57,78 +54,15 @@ TOGETHER = 16
 
 @dataclass(frozen=True)
 class Chosen:
-    """Thresholds, and what they give on the scenes that they were chosen on."""
+    """Thresholds; how many commands they heard, of those that they were chosen on.
+
+    wrong: counted on scenes that took no part in the choice of the thresholds.
+    """
 
     thresholds: dict[str, float]
     heard: int
     commands: int
     wrong: WrongCommands
-
-
-def scenes(
-    split: str, commands: Sequence[str], *, window_s: float, per_word: int = PER_WORD, seed: int = 1
-) -> Iterator[Scene]:
-    """Yield wakes of each kind, in quiet and in noise, in equal parts, from a split's recordings.
-
-    A command of fewer recordings than `per_word` is said as often nevertheless. Raises DataError:
-    a command has no recording.
-    """
-    rng = np.random.default_rng(seed)
-    wakes, said, others = _clips(rng, split, commands, per_word)
-    utterances = _audio(_draw(rng, recordings.keyword_free(split), 4 * len(said)))
-    noise = [clip for clip in recordings.table("noise", split) if clip.label == "noise"]
-    noises = _audio(_draw(rng, noise, min(len(noise), 4 * len(commands))))
-    for noisy in (False, True):
-        for number, (label, clip) in enumerate(said):
-            followers: dict[str, Samples | None] = {
-                "command": clip,
-                "word": others[number],
-                "nothing": None,
-                "speech": speech(rng, utterances, window_s + 2, RATE),
-            }
-            for kind in KINDS:
-                behind = speech(rng, noises, window_s + 6, RATE) if noisy else None
-                yield scene(
-                    rng,
-                    wakes[int(rng.integers(len(wakes)))],
-                    followers[kind],
-                    RATE,
-                    kind=kind,
-                    window_s=window_s,
-                    said=label if kind == "command" else "",
-                    noise=behind,
-                )
-
-
-def _clips(
-    rng: np.random.Generator, split: str, commands: Sequence[str], per_word: int
-) -> tuple[list[tuple[str, Samples]], list[tuple[str, Samples]], list[Samples]]:
-    """Return all wake words, so many recordings of each command, and as many of other words."""
-    table = recordings.table("speech_commands", split)
-    labels = [name for name in commands for _ in range(per_word)]
-    drawn = [
-        clip
-        for name in commands
-        for clip in _draw(rng, [clip for clip in table if clip.label == name], per_word)
-    ]
-    others = _draw(rng, [clip for clip in table if clip.label not in commands], len(drawn))
-    wakes = recordings.table("wake", split)
-    said = list(zip([clip.label for clip in wakes], _audio(wakes), strict=True))
-    return said, list(zip(labels, _audio(drawn), strict=True)), _audio(others)
-
-
-def _draw(
-    rng: np.random.Generator, clips: Sequence[recordings.Clip], count: int
-) -> list[recordings.Clip]:
-    """Return so many clips, each before any of them comes again."""
-    if not clips:
-        raise DataError("a command, or what is to follow a wake word, has no recording")
-    order = np.concatenate([rng.permutation(len(clips)) for _ in range(-(-count // len(clips)))])
-    return [clips[at] for at in order[:count]]
-
-
-def _audio(clips: Sequence[recordings.Clip]) -> list[Samples]:
-    return [float_audio(pcm) for pcm in recordings.load_some(clips)]
 
 
 def peaks(
@@ -187,21 +121,32 @@ def choose(
     if share * len(wakes) < 1:
         raise DataError(f"{len(wakes)} wakes can't support a share of {share:g}; simulate more")
     own = np.array([[each.said == name for name in commands] for each in wakes])
+    part = np.arange(len(wakes)) % FOLDS
+    spend = SPEND * share
+    while True:
+        wrong = 0
+        for fold in range(FOLDS):
+            levels = _search(found[part != fold], own[part != fold], commands, spend)
+            passed = found[part == fold] >= [levels[name] for name in commands]
+            wrong += int((passed & ~own[part == fold]).any(1).sum())
+        if wrong <= share * len(wakes) or spend * len(wakes) * TIGHTER < 2:
+            break
+        spend *= TIGHTER
+    levels = _search(found, own, commands, spend)
+    heard = int(((found >= [levels[name] for name in commands]) & own).sum())
+    low, high = (round(bound, 5) for bound in wilson(wrong, len(wakes)))
+    counted = WrongCommands(round(wrong / len(wakes), 5), wrong, len(wakes), low, high)
+    return Chosen(levels, heard, int(own.sum()), counted)
+
+
+def _search(
+    found: NDArray[np.float64], own: NDArray[np.bool_], commands: Sequence[str], spend: float
+) -> dict[str, float]:
+    """Return thresholds that spend so much for all commands, as if none rose with another."""
     said = {name: found[own[:, at], at] for at, name in enumerate(commands)}
     others = {name: found[~own[:, at], at] for at, name in enumerate(commands)}
     alarms = {name: each[each >= LOWEST] for name, each in others.items()}
-    spend = SPEND * share
-    while True:
-        levels = search.thresholds(said, alarms, hours=len(wakes), per_hour=spend)
-        passed = found >= [levels[name] for name in commands]
-        wrong = int((passed & ~own).any(1).sum())
-        if wrong <= share * len(wakes) or spend * len(wakes) * TIGHTER < 1:
-            low, high = wilson(wrong, len(wakes))
-            counted = WrongCommands(
-                round(wrong / len(wakes), 5), wrong, len(wakes), round(low, 5), round(high, 5)
-            )
-            return Chosen(levels, int((passed & own).sum()), int(own.sum()), counted)
-        spend *= TIGHTER
+    return search.thresholds(said, alarms, hours=len(found), per_hour=spend)
 
 
 def calibrate(
