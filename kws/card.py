@@ -33,11 +33,28 @@ class Rate(Strict, frozen=True):
     high: float
 
 
+class WrongCommands(Strict, frozen=True):
+    """Wakes that a wrong or an invented command followed, as `events` among `wakes`.
+
+    share, low, high: 0..1; the 95 % Wilson interval.
+    """
+
+    share: float
+    events: int
+    wakes: int
+    low: float
+    high: float
+
+
 class Threshold(Strict, frozen=True):
-    """A keyword's threshold, and the false alarms it was calibrated on (None: not calibrated)."""
+    """A keyword's threshold, and the false alarms it was calibrated on (None: not calibrated).
+
+    after_wake: what it was calibrated on where it holds for commands after a wake word only.
+    """
 
     value: float
     false_alarms: Rate | None = None
+    after_wake: WrongCommands | None = None
 
 
 class OperatingPoint(Strict, frozen=True):
@@ -67,8 +84,8 @@ class Verification(Strict, frozen=True):
     candidates: the smoothed first-stage score from which a keyword is verified, by keyword.
     hold_s: how long after a candidate's last hop verification goes on. every_s: between calls
     (rounded to first-stage hops). calls: the verifier's log-odds are the mean over its last so
-    many calls. calls_per_s: at most, over 10 s of audio. thresholds, operating_points: of the
-    joined score.
+    many calls. calls_per_s: at most, over 10 s of audio. thresholds, operating_points, after_wake:
+    of the joined score.
     """
 
     first_stage: str = ""
@@ -82,6 +99,7 @@ class Verification(Strict, frozen=True):
     calls_per_s: float = 6.0
     thresholds: dict[str, Threshold] = msgspec.field(default_factory=dict)
     operating_points: list[OperatingPoint] = msgspec.field(default_factory=list)
+    after_wake: dict[str, Threshold] = msgspec.field(default_factory=dict)
 
 
 class Gate(Strict, frozen=True):
@@ -111,7 +129,8 @@ class Card(Strict, frozen=True):
 
     labels: none, where the model only gives embeddings. padded_to: what the graph itself pads
     every call to, so that a shorter window costs no less. verification: how a window model
-    verifies what a first stage proposes.
+    verifies what a first stage proposes. after_wake: thresholds of commands that count only after
+    a wake word, in place of `thresholds`.
     """
 
     version: int
@@ -131,6 +150,7 @@ class Card(Strict, frozen=True):
     padded_to: int | None = None
     latency: int = 0
     thresholds: dict[str, Threshold] = msgspec.field(default_factory=dict)
+    after_wake: dict[str, Threshold] = msgspec.field(default_factory=dict)
     decision: Decision = Decision()
     gate: Gate = Gate()
     operating_points: list[OperatingPoint] = msgspec.field(default_factory=list)
@@ -195,15 +215,19 @@ class _Versioned(msgspec.Struct):
 def _contradictions(card: Card) -> list[str]:
     names = [label.name for label in card.labels]
     spotted = {label.name for label in card.keywords}
-    levels = {name: threshold.value for name, threshold in card.thresholds.items()}
+    levels = [t.value for each in (card.thresholds, card.after_wake) for t in each.values()]
+    strangers = sorted({*card.thresholds, *card.after_wake} - spotted)
     checks = {
         f"version {card.version} does not exist": card.version < 1,
         "rate, window and hop must be positive": min(card.sample_rate, card.window, card.hop) < 1,
         "latency must not be negative": card.latency < 0,
         "hop is longer than window": card.hop > card.window,
         "a label appears twice": len(set(names)) < len(names),
-        f"thresholds name no keyword: {sorted(set(levels) - spotted)}": bool(set(levels) - spotted),
-        "a threshold lies outside 0..1": any(not 0 <= level <= 1 for level in levels.values()),
+        f"thresholds name no keyword: {strangers}": bool(strangers),
+        "a threshold lies outside 0..1": any(not 0 <= level <= 1 for level in levels),
+        "an operating point is at no rate": any(
+            not point.false_alarms_per_hour > 0 for point in card.operating_points
+        ),
         "decision times must not be negative": any(
             value < 0 for value in msgspec.structs.asdict(card.decision).values()
         ),
@@ -216,10 +240,11 @@ def _verification_checks(card: Card) -> dict[str, bool]:
     found = card.verification
     if found is None:
         return {}
-    named = {*found.candidates, *found.thresholds}
+    named = {*found.candidates, *found.thresholds, *found.after_wake}
     named |= {name for point in found.operating_points for name in point.thresholds}
     strangers = sorted(named - {label.name for label in card.keywords})
     levels = [*found.candidates.values(), *(level.value for level in found.thresholds.values())]
+    levels += [level.value for level in found.after_wake.values()]
     levels += [level for point in found.operating_points for level in point.thresholds.values()]
     weights = (found.first_weight, found.verifier_weight)
     return {

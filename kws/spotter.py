@@ -32,9 +32,10 @@ class Spotter:
 
     model: a model, its path, or several of either; None is the bundled one. They are shared,
         the spotter only holds the stream's state.
-    keywords: which to spot; None is all. threshold: one for all, or by keyword.
-    false_alarms: per hour; picks the card's thresholds for it. wake: commands count only after
-        this word, or one of these. gate: `webrtc`, `none`; None is what the model says.
+    keywords: which to spot; None is all. threshold: one for all, or by keyword. sensitivity: the
+        same as 0..100, where 50 is what ships; a threshold wins. false_alarms: per hour; picks the
+        card's thresholds for it. wake: commands count only after this word, or one of these, at
+        the card's own thresholds for that. gate: `webrtc`, `none`; None is what the model says.
     channel: from 1, or "mean"; None is the mean of up to two, else the first. device: the
         microphone's name, for `run` and iteration. overrides: path of a JSON file with
         thresholds and decision parameters. verify: a window model that judges what the first
@@ -48,7 +49,8 @@ class Spotter:
         *,
         keywords: str | Iterable[str] | None = None,
         threshold: float | Mapping[str, float] | None = None,
-        false_alarms: float | None = None,
+        sensitivity: float | Mapping[str, float] | None = None,
+        false_alarms: float | Mapping[str, float] | None = None,
         wake: str | Iterable[str] | None = None,
         gate: str | None = None,
         channel: Channel = None,
@@ -65,6 +67,7 @@ class Spotter:
             joint_cards(self.models, pair),
             keywords=keywords,
             threshold=threshold,
+            sensitivity=sensitivity,
             false_alarms=false_alarms,
             wake=wake,
             overrides=overrides,
@@ -194,6 +197,11 @@ class Spotter:
         self._settings.set_threshold(threshold)
         self._chain.configure(self._settings)
 
+    def set_sensitivity(self, sensitivity: float | Mapping[str, float]) -> None:
+        """Change thresholds by sensitivities, 0..100, from the next hop on. Raises ConfigError."""
+        self._settings.set_sensitivity(sensitivity)
+        self._chain.configure(self._settings)
+
     def set_keywords(self, keywords: str | Iterable[str] | None) -> None:
         """Arm other keywords from the next hop on; None is all. Raises ConfigError."""
         self._settings.set_keywords(keywords)
@@ -227,6 +235,11 @@ class Spotter:
     def thresholds(self) -> dict[str, float]:
         """The armed keywords' thresholds."""
         return dict(self._settings.levels)
+
+    @property
+    def sensitivities(self) -> dict[str, float]:
+        """The armed keywords' sensitivities, 0..100, at these thresholds."""
+        return self._settings.sensitivities
 
     @property
     def scores(self) -> dict[str, float]:

@@ -2,59 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
-from kws import card
 from kws.card import Card
 from kws.errors import ConfigError
-from kws.origin import Strict
+from kws.keyword_levels import LevelRequest, Levels, at_rates, by_keyword, merge, shipped
+from kws.overrides import read_overrides
 
 Names: TypeAlias = str | Iterable[str]
-
-DEFAULT = 0.5
-"""Where a card has no threshold for a keyword."""
-
-
-class Overrides(Strict, frozen=True):
-    """A small JSON file that replaces thresholds and decision parameters of a card."""
-
-    thresholds: dict[str, float] = msgspec.field(default_factory=dict)
-    decision: dict[str, float] = msgspec.field(default_factory=dict)
-
-
-def read_overrides(path: str | os.PathLike[str] | None) -> Overrides:
-    """Read an override file; None is an empty one. Raises ConfigError."""
-    if path is None:
-        return Overrides()
-    try:
-        found = msgspec.json.decode(Path(path).read_bytes(), type=Overrides)
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be read ({error.strerror})") from None
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"{path}: is no override file: {error}") from None
-    for name, value in found.decision.items():
-        if name not in card.Decision.__struct_fields__ or value < 0:
-            raise ConfigError(f"{path}: decision parameter {name}={value} makes no sense")
-    return found
-
-
-def write_overrides(path: Path, overrides: Overrides) -> None:
-    """Write an override file, whole or not at all. Raises ConfigError."""
-    path = path.resolve()  # a link stays one
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(overrides), indent=2) + b"\n")
-        partial.replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be written ({error.strerror})") from None
 
 
 @dataclass(frozen=True)
@@ -72,7 +33,8 @@ class Playback:
 class Settings:
     """What is armed, and at which levels. May change at any time.
 
-    rules: each model's decision parameters. needs_wake: keywords count only after a wake word.
+    threshold, sensitivity, false_alarms: one for all, or by keyword. rules: each model's decision
+    parameters. needs_wake: keywords count only after a wake word. request: what was asked for.
     playback: what changes for a while; None: nothing.
     """
 
@@ -81,8 +43,9 @@ class Settings:
         cards: Sequence[Card],
         *,
         keywords: Names | None = None,
-        threshold: float | Mapping[str, float] | None = None,
-        false_alarms: float | None = None,
+        threshold: Levels | None = None,
+        sensitivity: Levels | None = None,
+        false_alarms: Levels | None = None,
         wake: Names | None = None,
         overrides: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -92,13 +55,26 @@ class Settings:
         self.rules = [msgspec.structs.replace(one.decision, **changed.decision) for one in cards]
         self.playback: Playback | None = None
         self._roles = find_roles(cards, keywords, wake)
-        self._levels = merge(
-            cards,
+        self._arrange(
             self._roles,
-            threshold=threshold,
-            false_alarms=false_alarms,
-            overrides=changed,
+            self._asked(threshold=threshold, sensitivity=sensitivity, false_alarms=false_alarms),
         )
+
+    def _asked(self, **wanted: Levels | None) -> LevelRequest:
+        """Return what is asked of the armed keywords. Raises ConfigError."""
+        for each in wanted.values():
+            if isinstance(each, Mapping):
+                known(each, self._roles, "keyword")
+        return by_keyword(self._roles, **wanted)
+
+    def _arrange(self, roles: dict[str, str], request: LevelRequest) -> None:
+        """Arm these keywords, at these levels; where that makes no sense, nothing changes."""
+        base = shipped(self._cards, roles, after_wake=self.needs_wake)
+        in_the_open = shipped(self._cards, roles)
+        rates = at_rates(base, request.false_alarms)
+        self._levels = merge(base, request, self._changed, rates)
+        self._open = merge(in_the_open, request, self._changed, rates)
+        self._roles, self.request, self._base, self._base_open = roles, request, base, in_the_open
 
     @property
     def roles(self) -> dict[str, str]:
@@ -111,12 +87,20 @@ class Settings:
     @property
     def levels(self) -> dict[str, float]:
         """The thresholds that hold now."""
-        levels, playing = {name: self._levels[name] for name in self.roles}, self.playback
+        playing, free = self.playback, self.free
+        levels = {n: (self._open if n in free else self._levels)[n] for n in self.roles}
         if playing is not None and playing.raise_to is not None:
             for name, role in self.roles.items():
                 if role == "wake" and name not in playing.live:
                     levels[name] = max(levels[name], playing.raise_to)
         return levels
+
+    @property
+    def sensitivities(self) -> dict[str, float]:
+        """The same as sensitivities, 0 to 100; 50 is what ships."""
+        free, levels = self.free, self.levels
+        bases = {n: (self._base_open if n in free else self._base)[n] for n in levels}
+        return {name: bases[name].sensitivity(level) for name, level in levels.items()}
 
     @property
     def free(self) -> frozenset[str]:
@@ -137,18 +121,17 @@ class Settings:
         """Raise ConfigError, with the near names, where there is no such keyword."""
         known(keyword, [label.name for one in self._cards for label in one.keywords], "keyword")
 
-    def set_threshold(self, threshold: float | Mapping[str, float]) -> None:
+    def set_threshold(self, threshold: Levels) -> None:
         """Replace the thresholds of all, or of those that are named. Raises ConfigError."""
-        if isinstance(threshold, Mapping):
-            known(threshold, self._roles, "keyword")
-            threshold = {**self._levels, **threshold}
-        self._levels = merge(self._cards, self._roles, threshold=threshold)
+        self._arrange(self._roles, self._asked(threshold=threshold).over(self.request))
+
+    def set_sensitivity(self, sensitivity: Levels) -> None:
+        """Replace them by those of a sensitivity, 0 to 100. Raises ConfigError."""
+        self._arrange(self._roles, self._asked(sensitivity=sensitivity).over(self.request))
 
     def set_keywords(self, keywords: Names | None) -> None:
-        """Arm these and no others; None is all. Known thresholds stay. Raises ConfigError."""
-        self._roles = find_roles(self._cards, keywords, self._wake)
-        kept = {name: level for name, level in self._levels.items() if name in self._roles}
-        self._levels = merge(self._cards, self._roles, threshold=kept, overrides=self._changed)
+        """Arm these and no others; None is all. What was asked for stays. Raises ConfigError."""
+        self._arrange(find_roles(self._cards, keywords, self._wake), self.request)
 
 
 def find_roles(
@@ -176,57 +159,6 @@ def find_roles(
         raise ConfigError(f"no keyword is armed; there are {', '.join(spotted)}")
     heard = {name: "keyword" if waking else str(spotted[name]) for name in armed}
     return heard | dict.fromkeys(waking, "wake")
-
-
-def merge(
-    cards: Sequence[Card],
-    armed: Mapping[str, str],
-    *,
-    threshold: float | Mapping[str, float] | None = None,
-    false_alarms: float | None = None,
-    overrides: Overrides | None = None,
-) -> dict[str, float]:
-    """Return the threshold of every armed keyword.
-
-    Later ones win: 0.5, the card's, the override file's, the operating point's for so many
-    false alarms per hour, the user's. Raises ConfigError.
-    """
-    if false_alarms is not None and isinstance(threshold, int | float):
-        raise ConfigError("give either one threshold for all or false alarms per hour, not both")
-    levels = dict.fromkeys(armed, DEFAULT)
-    for one in cards:
-        levels |= {name: level.value for name, level in one.thresholds.items() if name in armed}
-    if overrides is not None:
-        levels |= {name: v for name, v in overrides.thresholds.items() if name in armed}
-    if false_alarms is not None:
-        levels |= _operating_point(cards, armed, false_alarms)
-    if isinstance(threshold, Mapping):
-        known(threshold, armed, "keyword")
-        levels |= threshold
-    elif threshold is not None:
-        levels = dict.fromkeys(levels, threshold)
-    for name, level in levels.items():
-        if not 0 <= level <= 1:
-            raise ConfigError(f"threshold {name}={level} lies outside 0..1")
-    return levels
-
-
-def _operating_point(
-    cards: Sequence[Card], armed: Mapping[str, str], wanted: float
-) -> dict[str, float]:
-    points = [point for one in cards for point in one.operating_points]
-    levels: dict[str, float] = {}
-    for point in points:
-        if math.isclose(point.false_alarms_per_hour, wanted):
-            levels |= point.thresholds
-    if set(armed) - set(levels):
-        rates = sorted({point.false_alarms_per_hour for point in points})
-        rates_known = ", ".join(f"{rate:g}" for rate in rates) or "none"
-        raise ConfigError(
-            f"the model has no operating point at {wanted:g} false alarms per hour "
-            f"for {', '.join(sorted(set(armed) - set(levels)))}; its points: {rates_known}"
-        )
-    return {name: level for name, level in levels.items() if name in armed}
 
 
 def known(wanted: Names, names: Iterable[str], what: str) -> list[str]:

@@ -13,8 +13,8 @@ import msgspec
 from kws import card
 from kws.card import Card
 from kws.errors import ConfigError
+from kws.keyword_levels import DEFAULT
 from kws.session import BUNDLED, Model, load
-from kws.thresholds import DEFAULT
 
 BUNDLED_VERIFIER = BUNDLED.with_name("verifier.onnx")
 CANDIDATE = 0.2
@@ -155,7 +155,9 @@ def _joint(one: Card, rules: card.Verification, verified: set[str]) -> Card:
     thresholds |= {name: level for name, level in rules.thresholds.items() if name in own}
     points = _points(one.operating_points, own - verified)
     points += _points(rules.operating_points, own & verified)
-    return card.replace(one, thresholds=thresholds, operating_points=points)
+    after = {name: level for name, level in one.after_wake.items() if name not in verified}
+    after |= {name: level for name, level in rules.after_wake.items() if name in own}
+    return card.replace(one, thresholds=thresholds, operating_points=points, after_wake=after)
 
 
 def _points(points: Sequence[card.OperatingPoint], names: set[str]) -> list[card.OperatingPoint]:

@@ -48,6 +48,8 @@ def changed(**fields):
         (changed(hop=20_000), "hop is longer than window"),
         (changed(thresholds={"maybe": {"value": 0.5}}), "name no keyword: ['maybe']"),
         (changed(thresholds={"yes": {"value": 1.5}}), "outside 0..1"),
+        (changed(after_wake={"maybe": {"value": 0.5}}), "name no keyword: ['maybe']"),
+        (changed(after_wake={"yes": {"value": -1}}), "outside 0..1"),
         (changed(labels=[{"name": "a"}, {"name": "a"}]), "twice"),
         (changed(sample_rate=0), "must be positive"),
         (changed(kind="other"), "other"),

@@ -11,6 +11,7 @@ import pytest
 from audio_files import BAD, written
 from command import keywords, kws, model, words
 
+from kws import card as cards
 from kws.sources import devices
 
 __all__ = ["kws", "model", "words"]
@@ -37,6 +38,9 @@ def test_spot_prints_a_json_line_a_detection(kws, model, words):
         (["--threshold", "yes=1"], ["no"]),
         (["--threshold", "1"], []),
         (["--threshold", "yes=0.9,no=0.2"], ["yes", "no", "yes"]),
+        (["--sensitivity", "yes=100"], ["yes", "no", "yes"]),
+        (["--sensitivity", "0", "--threshold", "no=1"], ["yes", "yes"]),
+        (["--threshold", "1", "--sensitivity", "no=50"], ["no"]),
         (["--wake", "jarvis"], []),
         (["--wake", "no", "--keywords", "yes"], ["no", "yes"]),
         (["--channel", "1", "--gate", "none"], ["yes", "no", "yes"]),
@@ -116,6 +120,24 @@ def test_info_tells_the_card_in_words(kws, model):
     assert json.loads(kws("info", model, "--json").out)["window"] == models.WINDOW
 
 
+def test_info_tells_what_of_a_sensitivity_was_measured(kws, tmp_path):
+    """And the thresholds after a wake word, with what they were chosen by."""
+    rate = cards.Rate(1.0, 3, 3.0, 0.2, 2.9)
+    wrong = cards.WrongCommands(0.0075, 9, 1200, 0.004, 0.014)
+    points = [
+        cards.OperatingPoint(at, "keyword", {"yes": level}, rate)
+        for at, level in ((0.5, 0.8), (1.0, 0.6), (4.0, 0.5))
+    ]
+    after = {"yes": cards.Threshold(0.4, after_wake=wrong), "no": cards.Threshold(0.45)}
+    card = models.card(operating_points=points, after_wake=after)
+    told = kws("info", models.write(tmp_path / "x.onnx", card)).out
+
+    assert re.search("yes, threshold 0.6.*, sensitivity measured from 38 to 75\n", told)
+    assert re.search("no, threshold 0.6\n", told)
+    assert "after a wake word yes 0.4, no 0.45\n" in told
+    assert "a wrong one follows 9 of 1200 wakes (95 %: 0.40% to 1.40%)" in told
+
+
 def no_card(folder):
     path = models.write(folder / "x.onnx")
     graph = onnx.load(path)
@@ -140,6 +162,31 @@ WRONG = {
     "no=-0.1 lies outside": ["spot", "x", "--threshold", "no=-0.1"],
     "threshold 'yes:1' is not understood": ["spot", "x", "--threshold", "yes:1"],
     "threshold 'yes=' is not understood": ["spot", "x", "--threshold", "yes="],
+    "sensitivity yes=101.0 lies outside 0..100": ["spot", "x", "--sensitivity", "yes=101"],
+    "sensitivity 'yes:1' is not understood; give 70": ["spot", "x", "--sensitivity", "yes:1"],
+    "either --threshold or --sensitivity for no, not both": [
+        "spot",
+        "x",
+        "--threshold",
+        "yes=0.5,no=0.5",
+        "--sensitivity",
+        "no=60",
+    ],
+    "either --threshold or --sensitivity for all keywords": [
+        "listen",
+        "--threshold",
+        "0.5",
+        "--sensitivity",
+        "60",
+    ],
+    "either one sensitivity for all or false alarms per hour": [
+        "spot",
+        "x",
+        "--sensitivity",
+        "60",
+        "--false-alarms",
+        "0.5",
+    ],
     "unknown keyword 'maybe'": ["spot", "x", "--threshold", "maybe=0.5"],
     "unknown wake word 'jarvs'": ["spot", "x", "--wake", "jarvs"],
     "channel '0' is not understood": ["spot", "x", "--channel", "0"],

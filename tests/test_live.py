@@ -187,12 +187,39 @@ def test_thresholds_are_kept_beside_the_config(tmp_path):
     assert answer == after == again
     assert answer == {
         "thresholds": {"yes": 0.25, "no": 0.9, "jarvis": 0.6},
+        "sensitivity": {"yes": 77.1, "no": 17.7, "jarvis": 50.0},
         "kept_in": str(path), "set_by_config": [], "note": None,
     }  # fmt: skip
     assert json.loads(path.read_text()) == {
         "thresholds": {"no": 0.9, "yes": 0.25}, "decision": {"release_s": 0.3},
     }  # fmt: skip
     assert [each.name for each in tmp_path.glob("*thresholds*")] == [path.name]
+
+
+def test_a_sensitivity_holds_and_is_kept_in_place_of_a_threshold(tmp_path):
+    """And the other way round: the last that was said of a word counts, after a new start too."""
+    path = tmp_path / "kws.thresholds.json"
+    path.write_text('{"thresholds": {"no": 0.9}}')
+    with living(tmp_path) as home:
+        with looking(home) as messages:
+            assert next(messages)["sensitivity"] == {"yes": 50, "no": 17.7, "jarvis": 50}
+            status, answer = asked(home, {"sensitivity": {"yes": 75, "no": 50}})
+            told = first(messages, "thresholds")
+        kept_at_first = kept(home)
+        [spotter] = [each._hearing.spotter for each in home.daemon._ears._listeners.values()]
+        until(lambda: spotter.thresholds == answer["thresholds"])
+        asked(home, {"thresholds": {"yes": 0.7}, "sensitivity": {"yes": 1, "jarvis": 100}})
+    with living(tmp_path) as home:
+        again = home.ask("GET", "/v1/thresholds")[2]
+
+    assert (status, answer["note"]) == (200, None)
+    assert answer["sensitivity"] == told["sensitivity"] == {"yes": 75, "no": 50, "jarvis": 50}
+    assert answer["thresholds"] == {
+        "yes": pytest.approx(1.5 / (1.5 + 4)), "no": 0.6, "jarvis": 0.6
+    }  # fmt: skip
+    assert kept_at_first == {"sensitivity": {"yes": 75, "no": 50}}
+    assert again["thresholds"]["yes"] == 0.7
+    assert again["sensitivity"] == {"yes": pytest.approx(42.0, abs=0.1), "no": 50, "jarvis": 100}
 
 
 def test_the_config_may_name_the_file(tmp_path):
@@ -246,6 +273,11 @@ def test_a_file_that_can_not_be_written_is_told(tmp_path):
         (b'{"yes": "0.5"}', 422, "makes no sense"),
         (b'{"no": 0.1, "yess": 0.5}', 422, "unknown keyword 'yess'; did you mean yes"),
         (b'{"_rest_": 0.5}', 422, "unknown keyword '_rest_'"),
+        (b'{"sensitivity": {"yes": 101}}', 422, "makes no sense"),
+        (b'{"sensitivity": {}}', 422, "makes no sense"),
+        (b'{"sensitivity": {"yes": 50}, "no": 0.5}', 422, "makes no sense"),
+        (b'{"thresholds": {"yes": null}}', 422, "makes no sense"),
+        (b'{"sensitivity": {"yess": 50}}', 422, "unknown keyword 'yess'; did you mean yes"),
         (b'{"x": 0.5}' + b" " * 100_000, 413, "longer than 100000 bytes"),
     ],
     ids=lambda value: repr(value)[:24],

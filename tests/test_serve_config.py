@@ -225,10 +225,13 @@ playback = { raise_to = 1, live = ["stop"], max_s = 5 }
 [[model]]
 path = "a.onnx"
 false_alarms = 2
+sensitivity = 70
 [[model]]
 keywords = ["b"]
 [model.thresholds]
 "two words" = 0.5
+[model.sensitivity]
+"two words" = 20
 [[microphone]]
 name = "desk"
 channel = "mean"
@@ -251,8 +254,10 @@ def test_what_is_said_is_what_is_meant(file):
     assert found.listen == config.Listen(("computer",), "none", "mine.json")
     assert found.playback == config.Playback(1.0, ("stop",), 5.0)
     assert found.model == [
-        config.Model("a.onnx", false_alarms=2.0),
-        config.Model(keywords=("b",), thresholds={"two words": 0.5}),
+        config.Model("a.onnx", false_alarms=2.0, sensitivity=70.0),
+        config.Model(
+            keywords=("b",), thresholds={"two words": 0.5}, sensitivity={"two words": 20.0}
+        ),
     ]
     assert found.microphone == [
         config.Microphone("desk", "", "mean"),
@@ -496,6 +501,8 @@ BAD = [
     (f"{MODEL}keywords = ['yess']", 3, "keywords: unknown keyword 'yess'; did you mean yes?"),
     (f"{MODEL}thresholds.yess = 0.5", 3, "thresholds: unknown keyword 'yess'; did you mean yes?"),
     (f"{MODEL}keywords = ['no']\nthresholds.yes = 0.5", 4, "thresholds: unknown keyword 'yes'"),
+    (f"{MODEL}sensitivity.yess = 50", 3, "sensitivity: unknown keyword 'yess'; did you mean yes?"),
+    (f"{MODEL}sensitivity = 101", 3, "sensitivity: expected a number"),
     (f"{MODEL}false_alarms = 0.123", 3, "false_alarms: the model has no operating point at 0.123"),
     (f"{MODEL}\n{MODEL}", 4, "model: two models know 'yes'"),
     ("[[model]]\npath = 'gone.onnx'", 2, "path: gone.onnx: no such file; give the path of an"),

@@ -82,6 +82,7 @@ def eval(  # noqa: A001 - the command's name
     model: options.Models = None,
     keywords: options.Keywords = None,
     threshold: options.Threshold = None,
+    sensitivity: options.Sensitivity = None,
     false_alarms: options.FalseAlarms = None,
     channel: options.Channel = None,
     gate: options.Gate = None,
@@ -115,8 +116,9 @@ def eval(  # noqa: A001 - the command's name
     from kws.terminal.outcome import Outcome
 
     said = options.read(
-        model, keywords=keywords, threshold=threshold, false_alarms=false_alarms, wake=None,
-        channel=channel, gate=gate, overrides=overrides, verify=verify,
+        model, keywords=keywords, threshold=threshold, sensitivity=sensitivity,
+        false_alarms=false_alarms, wake=None, channel=channel, gate=gate, overrides=overrides,
+        verify=verify,
     )  # fmt: skip
     hearing = said.hearing(workers, dask, resume)
     found = Outcome()

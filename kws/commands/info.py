@@ -52,6 +52,7 @@ def _facts(model: Model) -> Iterator[tuple[str, str]]:
     yield "kind", f"{card.kind} model of the {card.family} family, {card.activation} scores"
     yield "hears", _lengths(card)
     yield from _words(card)
+    yield from _after_wake(card)
     if not card.labels:
         yield "gives", "embeddings only: kws classify --embedding"
     yield "gate", f"{card.gate.name}, stays open for {card.gate.hangover_s:g} s"
@@ -109,8 +110,10 @@ def _lengths(card: Card) -> str:
 
 def _words(card: Card) -> Iterator[tuple[str, str]]:
     """Each keyword with its threshold, then the background labels in one."""
-    from kws.thresholds import DEFAULT
+    from kws.keyword_levels import DEFAULT, shipped
+    from kws.sensitivity import measured_range
 
+    bases = shipped([card], {label.name: label.role for label in card.keywords})
     for label in card.keywords:
         threshold = card.thresholds.get(label.name)
         role = "wake word" if label.role == "wake" else "keyword"
@@ -123,10 +126,25 @@ def _words(card: Card) -> Iterator[tuple[str, str]]:
             parts.append(f"threshold {threshold.value:.4g}")
             if threshold.false_alarms is not None:
                 parts.append(_rate(threshold.false_alarms))
+        base = bases[label.name]
+        if (measured := measured_range(base.threshold, base.points)) is not None:
+            parts.append(f"sensitivity measured from {measured[0]:.0f} to {measured[1]:.0f}")
         yield role, ", ".join(parts)
     background = [label.name for label in card.labels if label.role == "background"]
     if background:
         yield "background", ", ".join(background)
+
+
+def _after_wake(card: Card) -> Iterator[tuple[str, str]]:
+    """The thresholds of commands after a wake word, and what they were chosen by."""
+    if not card.after_wake:
+        return
+    levels = (f"{name} {level.value:.4g}" for name, level in card.after_wake.items())
+    yield "after a wake word", ", ".join(levels)
+    found = next((t.after_wake for t in card.after_wake.values() if t.after_wake is not None), None)
+    if found is not None:
+        bounds = f"95 %: {found.low:.2%} to {found.high:.2%}"
+        yield "", f"a wrong one follows {found.events} of {found.wakes} wakes ({bounds})"
 
 
 def _rate(rate: Rate) -> str:

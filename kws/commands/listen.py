@@ -31,6 +31,7 @@ def listen(
     ] = None,
     keywords: options.Keywords = None,
     threshold: options.Threshold = None,
+    sensitivity: options.Sensitivity = None,
     false_alarms: options.FalseAlarms = None,
     wake: options.Wake = None,
     channel: options.Channel = None,
@@ -55,6 +56,7 @@ def listen(
             model,
             keywords=keywords,
             threshold=threshold,
+            sensitivity=sensitivity,
             false_alarms=false_alarms,
             wake=wake,
             channel=channel,
@@ -144,6 +146,8 @@ def _summary(spotter: Spotter, *, json: bool) -> None:
             "lost_s": round(stats.lost_s, 2),
             "cpu_s": round(cpu, 2),
             "cpu_share": round(load, 4),
+            "thresholds": {name: round(t, 6) for name, t in spotter.thresholds.items()},
+            "sensitivity": {name: round(s, 1) for name, s in spotter.sensitivities.items()},
         }
         if stats.verifier is not None:
             figures["verifier"] = asdict(stats.verifier)

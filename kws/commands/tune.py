@@ -176,13 +176,9 @@ def _show(found: Tuned, *, as_json: bool) -> None:
 
 def _write(out: Path, found: Tuned, overrides: str | None) -> None:
     """Write the override file; what the old one said beside thresholds stays said."""
-    import msgspec
+    from kws.overrides import read_overrides, write_overrides
 
-    from kws.thresholds import read_overrides, write_overrides
-
-    changed = read_overrides(overrides)
-    levels = {**changed.thresholds, **found.thresholds}
-    write_overrides(out, msgspec.structs.replace(changed, thresholds=levels))
+    write_overrides(out, read_overrides(overrides).changed(found.thresholds))
     _say(f"written; use them: kws listen --overrides {out}")
 
 

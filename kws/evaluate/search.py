@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws.errors import DataError
+from kws.sensitivity import logit, sigmoid
 
 LOGITS = np.arange(-1.5, 9.01, 0.1)
 GRID: NDArray[np.float64] = 1 / (1 + np.exp(-LOGITS))
@@ -28,15 +29,9 @@ Table = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Expected share of misses, and false alarms, at each threshold of GRID."""
 
 
-def logit(share: float) -> float:
-    """Return the log-odds of a probability, within what float32 can tell from 0 and 1."""
-    held = min(max(share, 1e-6), 1 - 1e-6)
-    return math.log(held / (1 - held))
-
-
 def moved(threshold: float, step: float) -> float:
     """Return a threshold with `step` added to its log-odds."""
-    return 1 / (1 + math.exp(-(logit(threshold) + step)))
+    return sigmoid(logit(threshold) + step)
 
 
 def thresholds(

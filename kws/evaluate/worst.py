@@ -11,7 +11,7 @@ from kws.evaluate import peaks
 from kws.evaluate.match import Word
 from kws.evaluate.recording import Recording
 from kws.evaluate.results import Wrong
-from kws.evaluate.search import logit
+from kws.sensitivity import logit
 
 
 def worst_missed(

@@ -10,6 +10,7 @@ from kws import selftest
 from kws.card import Card, replace
 from kws.errors import ConfigError
 from kws.home import expanded
+from kws.keyword_levels import LevelRequest, at_rates, by_keyword, shipped
 from kws.serve import logs
 from kws.serve.config import Config, Microphone
 from kws.serve.config import Model as Wanted
@@ -18,7 +19,7 @@ from kws.session import Model, load
 from kws.sinks import Keyword
 from kws.spotter import Spotter
 from kws.terminal.pace import at_bearable_pace, fit_verifier
-from kws.thresholds import Settings, find_roles, known, merge
+from kws.thresholds import Settings, find_roles, known
 from kws.verification import VerifierConfig, choose, joint_cards
 
 Words = dict[str, tuple[Keyword, str]]
@@ -28,24 +29,26 @@ Words = dict[str, tuple[Keyword, str]]
 class Built:
     """What hears: the models, and for each keyword how it is said and whose it is.
 
-    levels: the thresholds that hold now; kept: the file where they are kept. verifier: what judges
-    the models' finds, in streams from elsewhere as well.
+    settings: the thresholds that hold now; kept: the file where they are kept. verifier: what
+    judges the models' finds, in streams from elsewhere as well.
     """
 
     config: Config
     models: list[Model]
     words: Words
     kept: Path
-    levels: dict[str, float]
+    settings: Settings
     verifier: VerifierConfig | None = None
 
     def spotter(self, microphone: Microphone) -> Spotter:
         """Return a new spotter for a microphone. Raises ConfigError."""
-        listen = self.config.listen
+        listen, request = self.config.listen, self.settings.request
         return Spotter(
             self.models,
             keywords=_keywords(self.config, [model.card for model in self.models]),
-            threshold=self.levels,
+            threshold=request.threshold,
+            sensitivity=request.sensitivity,
+            false_alarms=request.false_alarms,
             wake=listen.wake or None,
             gate=listen.gate or None,
             channel=microphone.channel,
@@ -56,7 +59,8 @@ class Built:
     @property
     def fixed(self) -> list[str]:
         """The words whose thresholds the config itself sets, whatever a file says."""
-        return sorted(_levels(self.config, joint_cards(self.models, self.verifier)))
+        asked = _request(self.config, joint_cards(self.models, self.verifier))
+        return sorted({*asked.threshold, *asked.sensitivity, *asked.false_alarms})
 
     @property
     def keywords(self) -> tuple[Keyword, ...]:
@@ -116,7 +120,6 @@ def _words(config: Config, models: list[Model]) -> Words:
     armed = _keywords(config, cards)
     with about("listen", "wake"):
         roles = find_roles(cards, armed, wake)
-    _named(config, cards)
     words: Words = {}
     for number, model in enumerate(models):
         for label in model.card.keywords:
@@ -142,16 +145,19 @@ def _overrides(config: Config, kept: Path) -> Path | None:
     return kept if config.listen.overrides or kept.exists() else None
 
 
-def _settled(config: Config, cards: list[Card], kept: Path) -> dict[str, float]:
-    """Return the thresholds that hold: the config's, else the override file's, else the cards'."""
+def _settled(config: Config, cards: list[Card], kept: Path) -> Settings:
+    """Return what holds: what the config says, else the override file, else the cards."""
+    request = _request(config, cards)
     with about("listen", "overrides"):
         return Settings(
             cards,
             keywords=_keywords(config, cards),
             wake=config.listen.wake or None,
-            threshold=_levels(config, cards) or None,
+            threshold=request.threshold,
+            sensitivity=request.sensitivity,
+            false_alarms=request.false_alarms,
             overrides=_overrides(config, kept),
-        ).levels
+        )
 
 
 def _keywords(config: Config, cards: list[Card]) -> list[str] | None:
@@ -166,26 +172,22 @@ def _keywords(config: Config, cards: list[Card]) -> list[str] | None:
     return armed
 
 
-def _named(config: Config, cards: list[Card]) -> list[dict[str, str]]:
-    """Return each model's armed words, having seen that thresholds name no others."""
-    found = []
+def _request(config: Config, cards: list[Card]) -> LevelRequest:
+    """Return the levels that the config asks for, by keyword. Raises ConfigError."""
+    wake = config.listen.wake or None
+    roles = find_roles(cards, _keywords(config, cards), wake)
+    asked = LevelRequest()
     for number, (each, card) in enumerate(zip(config.model, cards, strict=True)):
-        found.append(find_roles([card], each.keywords or None))
+        armed = {label.name: roles[label.name] for label in card.keywords if label.name in roles}
         with about("model", number, "thresholds"):
-            known(each.thresholds, found[-1], "keyword")
-    return found
-
-
-def _levels(config: Config, cards: list[Card]) -> dict[str, float]:
-    """Return the thresholds that the config sets."""
-    levels: dict[str, float] = {}
-    for number, roles in enumerate(_named(config, cards)):
+            known(each.thresholds, armed, "keyword")
+        with about("model", number, "sensitivity"):
+            known(each.sensitivity if isinstance(each.sensitivity, dict) else (), armed, "keyword")
+        rates = {} if each.false_alarms is None else dict.fromkeys(armed, each.false_alarms)
         with about("model", number, "false_alarms"):
-            levels |= _own(config.model[number], cards[number], roles)
-    return levels
-
-
-def _own(wanted: Wanted, card: Card, roles: dict[str, str]) -> dict[str, float]:
-    if wanted.false_alarms is None:
-        return wanted.thresholds
-    return merge([card], roles, false_alarms=wanted.false_alarms, threshold=wanted.thresholds)
+            at_rates(shipped([card], armed, after_wake=wake is not None), rates)
+        own = by_keyword(
+            armed, threshold=each.thresholds, sensitivity=each.sensitivity, false_alarms=rates
+        )
+        asked = own.over(asked)
+    return asked

@@ -22,6 +22,7 @@ from kws.serve.wyoming.settings import Wyoming
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Score = Annotated[float, Meta(ge=0, le=1)]
+Sensitivity = Annotated[float, Meta(ge=0, le=100)]
 Name = Annotated[str, Meta(min_length=1)]
 
 TEMPLATE = Path(__file__).with_name("kws.toml")
@@ -41,6 +42,7 @@ class Model(Strict, frozen=True):
     keywords: tuple[Name, ...] = ()
     false_alarms: Positive | None = None
     thresholds: dict[str, Score] = field(default_factory=dict)
+    sensitivity: Sensitivity | dict[str, Sensitivity] | None = None
 
 
 class Microphone(Strict, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 
 from kws import selftest
 from kws.errors import KwsError
+from kws.keyword_levels import LevelRequest
 from kws.serve import heap, logs
 from kws.serve.audience import Audience, Seat, seats
 from kws.serve.build import Built, build
@@ -91,10 +92,10 @@ class Daemon:
         """Tell that the own speaker begins to talk, or has ended."""
         self._asked.put(partial(self._playback, on))
 
-    def retune(self, levels: Mapping[str, float]) -> Future[Retuned]:
-        """Let these thresholds hold from the next hop on, and keep them."""
+    def retune(self, wanted: LevelRequest) -> Future[Retuned]:
+        """Let these thresholds and sensitivities hold from the next hop on, and keep them."""
         future: Future[Retuned] = Future()
-        self._asked.put(partial(self._retune, levels, future))
+        self._asked.put(partial(self._retune, wanted, future))
         return future
 
     def handle_signals(self) -> None:
@@ -173,12 +174,12 @@ class Daemon:
             logs.say("info", "the config was read again")
         self._notify.ready(self._ears.status)
 
-    def _retune(self, levels: Mapping[str, float], future: Future[Retuned]) -> None:
+    def _retune(self, wanted: LevelRequest, future: Future[Retuned]) -> None:
         """Between two readings of the config: one that is being read must not undo it."""
         if not future.set_running_or_notify_cancel():
             return
         try:
-            future.set_result(retune(self._built, self._ears, levels))
+            future.set_result(retune(self._built, self._ears, wanted))
         except KwsError as error:
             future.set_exception(error)
 

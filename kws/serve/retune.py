@@ -2,44 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from kws.errors import ConfigError
+from kws.keyword_levels import LevelRequest
+from kws.overrides import read_overrides, write_overrides
 from kws.serve.build import Built
 from kws.serve.ears import Ears
-from kws.thresholds import known, read_overrides, write_overrides
+from kws.thresholds import known
 
 
 @dataclass(frozen=True)
 class Retuned:
-    """levels: which hold now. note: why some of them will not hold after the next start."""
+    """The levels that hold now. note: why some of them will not hold after the next start."""
 
-    levels: dict[str, float]
+    thresholds: dict[str, float]
+    sensitivity: dict[str, float]
     note: str | None
 
 
-def retune(built: Built, ears: Ears, levels: Mapping[str, float]) -> Retuned:
-    """Let every microphone hear with these thresholds, without a reset, and keep them.
+def levels_now(built: Built) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the thresholds that hold now, and the same as sensitivities, by keyword."""
+    sensitivities = built.settings.sensitivities.items()
+    return built.settings.levels, {name: round(value, 1) for name, value in sensitivities}
+
+
+def retune(built: Built, ears: Ears, wanted: LevelRequest) -> Retuned:
+    """Let every microphone hear with these levels, without a reset, and keep them.
 
     Raises ConfigError: there is no such keyword.
     """
-    known(levels, built.levels, "keyword")
-    built.levels.update(levels)
-    ears.do(lambda spotter: spotter.set_threshold(levels))
+    names = [*wanted.threshold, *wanted.sensitivity]
+    known(names, built.settings.roles, "keyword")
+    built.settings.set_threshold(wanted.threshold)
+    built.settings.set_sensitivity(wanted.sensitivity)
+    ears.do(lambda spotter: spotter.set_threshold(wanted.threshold))
+    ears.do(lambda spotter: spotter.set_sensitivity(wanted.sensitivity))
+    now = levels_now(built)
     try:
-        _keep(built.kept, levels)
+        _keep(built.kept, wanted)
     except ConfigError as error:
-        return Retuned(dict(built.levels), f"not kept: {error}")
-    fixed = [name for name in levels if name in built.fixed]
+        return Retuned(*now, f"not kept: {error}")
+    fixed = [name for name in names if name in built.fixed]
     note = f"the config sets {', '.join(fixed)} itself: this holds until it is read again"
-    return Retuned(dict(built.levels), note if fixed else None)
+    return Retuned(*now, note if fixed else None)
 
 
-def _keep(path: Path, levels: Mapping[str, float]) -> None:
-    """Write thresholds into an override file; what else it says stays said."""
+def _keep(path: Path, wanted: LevelRequest) -> None:
+    """Write levels into an override file; what else it says stays said."""
     said = read_overrides(path if path.exists() else None)
-    write_overrides(path, msgspec.structs.replace(said, thresholds={**said.thresholds, **levels}))
+    write_overrides(path, said.changed(wanted.threshold, wanted.sensitivity))

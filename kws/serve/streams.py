@@ -168,12 +168,9 @@ class Ear:
         """Return the spotter, which listens for what is wanted."""
         if self._spotter is None:
             self._spotter = self._make()
-            self._levels = self._spotter.thresholds
         if self._words and self._words != self._armed:
             self._armed = self._words
             self._spotter.set_keywords(sorted(self._armed))
-            levels = {name: self._levels[name] for name in self._spotter.thresholds}
-            self._spotter.set_threshold(levels)
         return self._spotter
 
     def wanted(self, events: Sequence[Event]) -> list[Detection]:

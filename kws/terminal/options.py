@@ -28,6 +28,13 @@ Threshold = Annotated[
     str | None,
     typer.Option(metavar="T", help="0..1 for all keywords, or each its own: yes=0.9,no=0.7."),
 ]
+Sensitivity = Annotated[
+    str | None,
+    typer.Option(
+        metavar="S",
+        help="0..100 for all keywords, or each its own: yes=70,no=40; 50 is as shipped.",
+    ),
+]
 FalseAlarms = Annotated[
     float | None,
     typer.Option(metavar="N", help="Thresholds that were measured to give N false alarms an hour."),
@@ -76,7 +83,9 @@ def parse_words(text: str) -> list[str]:
     return parts
 
 
-def parse_threshold(text: str) -> float | dict[str, float]:
+def parse_levels(
+    text: str, *, option: str = "--threshold", example: str = "0.8, or yes=0.9,no=0.7"
+) -> float | dict[str, float]:
     """Return what `0.8` or `yes=0.9,no=0.7` says; what exists and makes sense, Spotter knows.
 
     Raises ConfigError: it is neither.
@@ -87,9 +96,28 @@ def parse_threshold(text: str) -> float | dict[str, float]:
         pairs = [part.split("=") for part in text.split(",")]
         return {keyword.strip(): float(value) for keyword, value in pairs}
     except ValueError:
+        raise ConfigError(f"{option} {text!r} is not understood; give {example}") from None
+
+
+def parse_thresholds(threshold: str | None, sensitivity: str | None) -> dict[str, Any]:
+    """Return what both options say, by the names that `Spotter` knows.
+
+    Raises ConfigError: one is not understood; both speak of the same keyword, or of all.
+    """
+    levels = None if threshold is None else parse_levels(threshold)
+    eager = None
+    if sensitivity is not None:
+        example = "70, or yes=70,no=40"
+        eager = parse_levels(sensitivity, option="--sensitivity", example=example)
+    if isinstance(levels, dict) and isinstance(eager, dict):
+        both = [name for name in levels if name in eager]
+    else:
+        both = ["all keywords"] if isinstance(levels, float) and isinstance(eager, float) else []
+    if both:
         raise ConfigError(
-            f"--threshold {text!r} is not understood; give 0.8, or yes=0.9,no=0.7"
-        ) from None
+            f"give either --threshold or --sensitivity for {', '.join(both)}, not both"
+        )
+    return {"threshold": levels, "sensitivity": eager}
 
 
 def parse_channel(text: str | None) -> int | Literal["mean"] | None:
@@ -168,6 +196,7 @@ def read(
     gate: str | None,
     overrides: str | None,
     verify: str | None = None,
+    sensitivity: str | None = None,
 ) -> Asked:
     """Return what the options say, the models loaded.
 
@@ -177,7 +206,7 @@ def read(
     settings = {
         "keywords": None if keywords is None else parse_words(keywords),
         "wake": None if wake is None else parse_words(wake),
-        "threshold": None if threshold is None else parse_threshold(threshold),
+        **parse_thresholds(threshold, sensitivity),
         "false_alarms": false_alarms,
         "overrides": overrides,
     }

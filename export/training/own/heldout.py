@@ -20,6 +20,7 @@ from kws.evaluate.match import Fired, Word, match
 from kws.evaluate.results import Share
 from kws.evaluate.simulation.simulate import clean
 from kws.flow import Samples
+from kws.sensitivity import logit
 
 LOWEST = 0.35
 """A threshold is at least this: background that holds no near-miss says little below."""
@@ -51,7 +52,7 @@ def spent(found: Mapping[str, NDArray[np.float64]], budget: float) -> dict[str, 
     word alike: the lowest price of a false alarm is sought at which all stay within the budget.
     """
     levels = search.GRID[search.GRID >= LOWEST]
-    cost = np.array([search.logit(float(level)) for level in levels])
+    cost = np.array([logit(float(level)) for level in levels])
     tables = {
         name: np.array([search.expected_alarms(peaks, float(level)) for level in levels])
         for name, peaks in found.items()

@@ -47,11 +47,30 @@ LEVELS = {
     "type": "object",
     "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
 }
+SENSITIVITY = {
+    "type": "object",
+    "additionalProperties": {"type": "number", "minimum": 0, "maximum": 100},
+}
+RETUNE = {
+    "anyOf": [
+        {**LEVELS, "minProperties": 1},
+        {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": False,
+            "properties": {
+                "thresholds": {**LEVELS, "minProperties": 1},
+                "sensitivity": {**SENSITIVITY, "minProperties": 1},
+            },
+        },
+    ]
+}
 TUNED = {
     "type": "object",
-    "required": ["thresholds", "kept_in", "set_by_config", "note"],
+    "required": ["thresholds", "sensitivity", "kept_in", "set_by_config", "note"],
     "properties": {
         "thresholds": LEVELS,
+        "sensitivity": SENSITIVITY,
         "kept_in": {"type": "string"},
         "set_by_config": {"type": "array", "items": {"type": "string"}},
         "note": {"type": ["string", "null"]},
@@ -113,11 +132,14 @@ PATHS: dict[str, dict[str, Any]] = {
         )
     },
     "/v1/thresholds": {
-        "get": _route("How sure it must be of each keyword", _json(TUNED)),
-        "post": _route(
-            "Let these thresholds hold from now on, and keep them for the next start",
+        "get": _route(
+            "How sure it must be of each keyword, 0 to 1, and the same as a sensitivity, 0 to 100",
             _json(TUNED),
-            body=_json({**LEVELS, "minProperties": 1}),
+        ),
+        "post": _route(
+            "Let these thresholds or sensitivities hold from now on, and keep them",
+            _json(TUNED),
+            body=_json(RETUNE),
         ),
     },
     "/v1/models": {"get": _route("What the models say about themselves", _json(OBJECTS))},

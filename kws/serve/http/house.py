@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from kws.keyword_levels import LevelRequest
 from kws.serve.audience import Audience
 from kws.serve.build import Built
 from kws.serve.ears import Ears
@@ -31,7 +32,7 @@ class House:
     audience: Audience
     playback: OnOff
     built: Built
-    retune: Callable[[Mapping[str, float]], Future[Retuned]]
+    retune: Callable[[LevelRequest], Future[Retuned]]
     feed: Feed = field(default_factory=Feed)
     shelf: Shelf = field(default_factory=Shelf)
     words: Counter[tuple[str, str]] = field(default_factory=Counter)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 import kws
 from kws.serve.http.events import stream
 from kws.serve.http.house import House
+from kws.serve.retune import levels_now
 from kws.sinks import Keyword
 
 ALIVE_S = 1.0
@@ -25,6 +26,7 @@ class Setup(msgspec.Struct, frozen=True, tag_field="type", tag="setup"):
     microphones: list[str]
     keywords: tuple[Keyword, ...]
     thresholds: dict[str, float]
+    sensitivity: dict[str, float]
     recording: bool
 
 
@@ -49,10 +51,12 @@ class Live:
 
     def _setup(self) -> Setup:
         built = self._house.built
+        thresholds, sensitivity = levels_now(built)
         return Setup(
             version=kws.__version__,
             microphones=[each.name for each in built.config.microphone],
             keywords=built.keywords,
-            thresholds=dict(built.levels),
+            thresholds=thresholds,
+            sensitivity=sensitivity,
             recording=bool(built.config.record.folder),
         )

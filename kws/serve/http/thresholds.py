@@ -12,19 +12,31 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from kws.errors import ConfigError
+from kws.keyword_levels import LevelRequest, by_keyword
+from kws.origin import Strict
 from kws.serve.http.classify import whole
 from kws.serve.http.house import House
+from kws.serve.retune import levels_now
 
 LONGEST = 100_000
 """A body's most bytes."""
 
-Levels = Annotated[dict[str, Annotated[float, Meta(ge=0, le=1)]], Meta(min_length=1)]
+ByKeyword = Annotated[dict[str, Annotated[float, Meta(ge=0, le=1)]], Meta(min_length=1)]
+Sensitivities = Annotated[dict[str, Annotated[float, Meta(ge=0, le=100)]], Meta(min_length=1)]
+
+
+class Wanted(Strict, frozen=True):
+    """What a request may ask for, by keyword. Both for the same keyword: the threshold holds."""
+
+    thresholds: ByKeyword | msgspec.UnsetType = msgspec.UNSET
+    sensitivity: Sensitivities | msgspec.UnsetType = msgspec.UNSET
 
 
 class Changed(msgspec.Struct, frozen=True, tag_field="type", tag="thresholds"):
     """Somebody has changed thresholds; these hold now."""
 
     thresholds: dict[str, float]
+    sensitivity: dict[str, float]
 
 
 class Thresholds:
@@ -37,9 +49,11 @@ class Thresholds:
         """Answer with those that hold, and where they are kept; before that, POST changes them."""
         note = await self._change(request) if request.method == "POST" else None
         built = self._house.built
+        thresholds, sensitivity = levels_now(built)
         return JSONResponse(
             {
-                "thresholds": dict(built.levels),
+                "thresholds": thresholds,
+                "sensitivity": sensitivity,
                 "kept_in": str(built.kept),
                 "set_by_config": built.fixed,
                 "note": note,
@@ -50,12 +64,24 @@ class Thresholds:
         """Let thresholds hold, and keep them for the next start; return why they are not kept."""
         body = await whole(request, LONGEST, self._house.settings.timeout_s)
         try:
-            wanted = msgspec.json.decode(body, type=Levels)
+            wanted = _wanted(body)
         except msgspec.MsgspecError as error:
             raise HTTPException(422, f"the request makes no sense: {error}") from None
         try:
             changed = await asyncio.wrap_future(self._house.retune(wanted))
         except ConfigError as error:
             raise HTTPException(422, str(error)) from None
-        self._house.live.tell(Changed(changed.levels))
+        self._house.live.tell(Changed(changed.thresholds, changed.sensitivity))
         return changed.note
+
+
+def _wanted(body: bytes) -> LevelRequest:
+    """Return what a body asks for: thresholds by keyword, or `Wanted`. Raises MsgspecError."""
+    said = msgspec.json.decode(body)
+    if not (isinstance(said, dict) and any(isinstance(each, dict) for each in said.values())):
+        return LevelRequest(msgspec.json.decode(body, type=ByKeyword))
+    wanted = msgspec.json.decode(body, type=Wanted)
+    levels, eager = (
+        {} if each is msgspec.UNSET else each for each in (wanted.thresholds, wanted.sensitivity)
+    )
+    return by_keyword([], threshold=levels, sensitivity=eager)
