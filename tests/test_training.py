@@ -133,8 +133,7 @@ def test_operating_points_spend_the_false_alarms_where_they_save_most():
         truth.append(match.Word("ab"[number % 2], ends[at] - 0.3, ends[at]))
     track = calibrate.Track(speech, ends)
     points = calibrate.operating_points(
-        calibrate.Track(words, ends),
-        truth,
+        [(calibrate.Track(words, ends), truth)],
         {"keyword": [track], "wake": [track, track]},
         ["a", "b"],
         {"keyword": ["a"], "wake": ["a", "b"]},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from kws.card import OperatingPoint
 from kws.evaluate import peaks, results, search
 from kws.evaluate.match import Word
 from kws.evaluate.simulation.simulate import clean
+from kws.evaluate.simulation.standard import standard
 from kws.flow import Block, Samples, Scores
 
 
@@ -41,8 +42,11 @@ def float_audio(pcm: recordings.Pcm) -> Samples:
     return audio
 
 
-def track(model: kws.Model, audio: Iterable[Samples]) -> Track:
-    """Score pieces of one stream with the gate open."""
+def track(model: kws.Model, audio: Iterable[Samples], verifier: kws.Model | None = None) -> Track:
+    """Score pieces of one stream with the gate open.
+
+    verifier: the second stage, if there is one; then the scores are those that are compared.
+    """
     spotter = kws.Spotter(model, gate="none", verify="none")
     found, at = [], 0
     for piece in audio:
@@ -63,6 +67,49 @@ def word_stream(split: str) -> tuple[list[Samples], list[Word]]:
     return list(pieces), list(words)
 
 
+def noisy_stream(split: str) -> tuple[list[Samples], list[Word]]:
+    """Return the recipe `standard` over a split's isolated words: rooms, 10 dB.
+
+    Calibration has no rooms of its own: those of training serve.
+    """
+    clips = [c for kind in ("speech_commands", "wake") for c in recordings.table(kind, split)]
+    order = np.random.default_rng(1).permutation(len(clips))
+    audio = recordings.load(clips)
+    labelled = ((clips[i].label, float_audio(audio[i])) for i in order)
+    noise = [c for c in recordings.table("noise", split) if c.label == "noise"]
+    rooms = [response.astype(np.float64) for response in recordings.rooms("train")]
+    scenes = standard(
+        labelled,
+        RATE,
+        speech=_endless([float_audio(a) for a in recordings.load(recordings.keyword_free(split))]),
+        noise=_endless([float_audio(a) for a in recordings.load(noise)]),
+        rooms=rooms,
+    )
+    pieces, words = zip(*scenes, strict=True)
+    return list(pieces), list(words)
+
+
+def _endless(audio: Sequence[Samples]) -> Callable[[int], Samples]:
+    """Return a function that gives the next so many samples of recordings in random order."""
+
+    def pieces() -> Iterator[Samples]:
+        rng = np.random.default_rng(2)
+        while True:
+            for place in rng.permutation(len(audio)):
+                yield audio[place]
+
+    source, left = pieces(), np.zeros(0, np.float32)
+
+    def take(count: int) -> Samples:
+        nonlocal left
+        while len(left) < count:
+            left = np.concatenate([left, next(source)])
+        taken, left = left[:count], left[count:]
+        return taken
+
+    return take
+
+
 def speech_stream(split: str, *, untranscribed: bool = False) -> list[Samples]:
     """Return a split's keyword-free utterances, one after another.
 
@@ -76,9 +123,24 @@ def speech_stream(split: str, *, untranscribed: bool = False) -> list[Samples]:
     return [float_audio(pcm) for pcm in recordings.load(clips)]
 
 
+def calibration_tracks(
+    model: kws.Model, verifier: kws.Model | None = None
+) -> tuple[list[tuple[Track, Sequence[Word]]], dict[str, Sequence[Track]]]:
+    """Return what thresholds are found on.
+
+    First words in quiet and in rooms and noise, with their truth; then, by role, what holds none
+    of its keywords.
+    """
+    streams = [word_stream("calibration"), noisy_stream("calibration")]
+    words = [(track(model, pieces, verifier), truth) for pieces, truth in streams]
+    speech = [track(model, speech_stream("calibration"), verifier)]
+    more = speech_stream("calibration", untranscribed=True)
+    wake = [*speech, track(model, more, verifier)] if more else speech
+    return words, {"keyword": speech, "wake": wake}
+
+
 def operating_points(
-    words: Track,
-    truth: Sequence[Word],
+    words: Sequence[tuple[Track, Sequence[Word]]],
     speech: dict[str, Sequence[Track]],
     labels: Sequence[str],
     roles: dict[str, list[str]],
@@ -88,14 +150,20 @@ def operating_points(
 ) -> list[OperatingPoint]:
     """Find thresholds for each role and rate: as few misses as the false alarms allow.
 
-    speech: by role, what holds none of its keywords. Rates below one in the hours heard are
-    left out. What is measured is told of the audio that the thresholds were found on.
+    words: scores of streams of words, each with its truth. speech: by role, what holds none of its
+    keywords. smoothing: hops. Rates below one in the hours heard are left out. What is measured is
+    told of the audio that the thresholds were found on.
     """
     points = []
     for role, names in roles.items():
         said = {
-            name: peaks.word_peaks(
-                words.score(labels.index(name), smoothing), words.ends, truth, name
+            name: np.concatenate(
+                [
+                    peaks.word_peaks(
+                        track.score(labels.index(name), smoothing), track.ends, truth, name
+                    )
+                    for track, truth in words
+                ]
             )
             for name in names
         }

@@ -16,7 +16,7 @@ import torch
 import kws
 from export import stream
 from export.checkpoints import xvector
-from export.training import calibrate, corpus, gate, prior, recordings
+from export.training import after_wake, calibrate, corpus, gate, prior, recordings
 from export.training.calibrate import float_audio
 from export.training.network import XVector
 from export.training.recordings import RATE
@@ -63,14 +63,8 @@ def ship(checkpoint: Path, recipe: dict[str, Any], out: Path, cache: Path) -> No
     model = kws.load(path)
     parity = stream.compare(model, network, clips, drift=STORAGE_DRIFT)
     settings = recipe["shipping"]
-    points = _points(model, settings)
-    print(f"{len(points)} operating points, parity {parity}")
-    card = cards.replace(
-        draft,
-        parity=parity,
-        operating_points=points,
-        thresholds=_thresholds(points, settings),
-    )
+    card = cards.replace(calibrated(model, settings), parity=parity)
+    print(f"{len(card.operating_points)} operating points, parity {parity}")
     write(graph, card, path, overwrite=True)
     made = gate.make(recipe, cache, kws.load(path))
     card = cards.replace(
@@ -84,6 +78,16 @@ def ship(checkpoint: Path, recipe: dict[str, Any], out: Path, cache: Path) -> No
     write(graph, card, out, overwrite=True)
     size = out.stat().st_size
     print(f"{out}: {size / 1000:.0f} KB, {len(card.thresholds)} keywords")
+
+
+def calibrated(model: kws.Model, settings: dict[str, Any]) -> Card:
+    """Return the model's card with thresholds from the calibration split.
+
+    In the open, by false alarms an hour, and for commands after a wake word.
+    """
+    found = points(model, settings)
+    card = cards.replace(model.card, operating_points=found, thresholds=thresholds(found, settings))
+    return after_wake.with_after_wake(card, after_wake.calibrate(model, verify="none"))
 
 
 def _set_prior(network: XVector, card: Card, cache: Path) -> None:
@@ -158,27 +162,28 @@ def _verify_float(network: XVector, card: Card, clips: Sequence[Samples], cache:
     print(f"float32 graph against torch: {parity.max_difference:.1e} on {parity.clips} clips")
 
 
-def _points(model: kws.Model, settings: dict[str, Any]) -> list[cards.OperatingPoint]:
-    pieces, truth = calibrate.word_stream("calibration")
+def points(
+    model: kws.Model, settings: dict[str, Any], verifier: kws.Model | None = None
+) -> list[cards.OperatingPoint]:
+    """Return operating points from the calibration split, of the model or with its verifier."""
     hops = round(model.card.decision.smoothing_s * RATE / model.card.hop)
-    speech = calibrate.track(model, calibrate.speech_stream("calibration"))
-    more = calibrate.speech_stream("calibration", untranscribed=True)
+    words, speech = calibrate.calibration_tracks(model, verifier)
     return calibrate.operating_points(
-        calibrate.track(model, pieces),
-        truth,
-        {"keyword": [speech], "wake": [speech, calibrate.track(model, more)] if more else [speech]},
+        words,
+        speech,
         model.labels,
         ROLES,
         rates=settings["false_alarms"],
-        smoothing=hops,
+        smoothing=hops if verifier is None else 1,  # what is compared is smoothed already
     )
 
 
-def _thresholds(
-    points: Sequence[cards.OperatingPoint], settings: dict[str, Any]
+def thresholds(
+    found: Sequence[cards.OperatingPoint], settings: dict[str, Any]
 ) -> dict[str, Threshold]:
+    """Return the thresholds that ship: those of each role's rate."""
     shipped = {}
-    for point in points:
+    for point in found:
         if point.false_alarms_per_hour == settings[point.role]:
             for name, value in point.thresholds.items():
                 shipped[name] = Threshold(value, point.measured)

@@ -16,9 +16,8 @@ import torch
 
 import kws
 from export.int8.rows import quantize_rows
-from export.training import ship
+from export.training import after_wake, ship
 from export.training.recordings import RATE
-from export.training.verifier import calibrate
 from export.training.verifier.graph import float_graph
 from export.training.verifier.network import FastLogMel, Verifier
 from export.training.verifier.pretrained import WEIGHTS
@@ -58,11 +57,21 @@ def release(network: Verifier, recipe: dict[str, Any], out: Path, work: Path) ->
     model = kws.load(work / "draft.onnx")
     parity = _parity(network, kws.load(work / "float.onnx"), model)
     print(f"parity: {parity}", flush=True)
-    points = calibrate.operating_points(first, model, recipe["release"])
+    points = ship.points(first, recipe["release"], model)
+    after = after_wake.calibrate(first, verify=model)
+    verification = msgspec.structs.replace(
+        draft.verification or Verification(),
+        thresholds=ship.thresholds(points, recipe["release"]),
+        operating_points=points,
+        after_wake={
+            name: Threshold(level, after_wake=after.wrong)
+            for name, level in after.thresholds.items()
+        },
+    )
     card = cards.replace(
         draft,
         parity=parity,
-        verification=_with_points(draft, points, recipe["release"]),
+        verification=verification,
         cost=origin.Cost(_ms_per_call(model), platform.processor() or platform.machine()),
         self_test=selftest.made(model),
     )
@@ -96,20 +105,6 @@ def _draft(network: Verifier, first: kws.Model, recipe: dict[str, Any]) -> Card:
         data=[*(origin.Data(*each) for each in [*DATA, *ship.DATA])],
         licence="Apache-2.0",
         languages=["en"],
-    )
-
-
-def _with_points(
-    card: Card, points: Sequence[cards.OperatingPoint], settings: dict[str, Any]
-) -> Verification:
-    thresholds = {
-        name: Threshold(value, point.measured)
-        for point in points
-        if point.false_alarms_per_hour == settings[point.role]
-        for name, value in point.thresholds.items()
-    }
-    return msgspec.structs.replace(
-        card.verification, thresholds=thresholds, operating_points=list(points)
     )
 
 
