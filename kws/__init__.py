@@ -39,10 +39,9 @@ if TYPE_CHECKING:
         VerifierFailed,
     )
     from kws.session import Model, load
-    from kws.shortcuts import listen, spot
+    from kws.shortcuts import classify, listen, spot
     from kws.sources.devices import devices
     from kws.spotter import Spotter
-    from kws.word_search import classify
 
 __all__ = [
     "AudioError",
@@ -80,9 +79,8 @@ _HOMES = {
     "kws.capture": ["Capture"],
     "kws.session": ["Model", "load"],
     "kws.sources.devices": ["devices"],
-    "kws.shortcuts": ["listen", "spot"],
+    "kws.shortcuts": ["classify", "listen", "spot"],
     "kws.spotter": ["Spotter"],
-    "kws.word_search": ["classify"],
     "kws.flow": [
         *["AudioLost", "Block", "Captured", "Detection", "DigitalSilence"],
         *["Event", "GateChanged", "KeywordStuck", "Scores", "VerifierFailed"],

@@ -13,11 +13,11 @@ import numpy as np
 
 from kws.card import Card, Label
 from kws.classifiers import SILENCE_S, classifier, classify_clip
-from kws.errors import AudioError, ModelError
+from kws.errors import AudioError
 from kws.flow import Block, Samples, Scores
 from kws.resample import Resampler
 from kws.ring import Ring, cut
-from kws.session import Model, load
+from kws.session import Model
 from kws.sources import open_audio
 
 MEAN_S = 0.3
@@ -56,25 +56,6 @@ class Peak:
 
 Verify: TypeAlias = Callable[[Peak], Samples]
 """A second stage: judges the audio around a peak, and returns float32 [labels], the answer."""
-
-
-def classify(
-    path: str | os.PathLike[str],
-    model: Model | str | os.PathLike[str] | None = None,
-    top: int | None = None,
-) -> list[tuple[str, float]]:
-    """Return which word was said in an audio file: (label, score) pairs, the best first.
-
-    The file may be of any length, and the word may lie anywhere in it: see `find_word`.
-    model: None is the bundled one. top: how many pairs; None is all.
-    Raises AudioError and ModelError.
-    """
-    model = model if isinstance(model, Model) else load(model)
-    if not model.labels:
-        raise ModelError(f"{model.path}: names no labels, it gives embeddings only: --embedding")
-    scores = find_word(model, read_mono(path, model.card.sample_rate))
-    ranked = sorted(zip(model.labels, scores.tolist(), strict=True), key=lambda pair: -pair[1])
-    return ranked[:top]
 
 
 def embed(path: str | os.PathLike[str], model: Model) -> Samples:

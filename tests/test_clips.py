@@ -16,7 +16,7 @@ from kws.evaluate.corpus.reading import LongRecording
 from kws.evaluate.corpus.speech_commands import NOISE, WORDS, split_of
 from kws.evaluate.protocols import COMMANDS, SILENCE, UNKNOWN, v2_12
 from kws.session import load
-from kws.word_search import classify
+from kws.shortcuts import classify
 
 RATE = tones.RATE
 PITCH = {"yes": "yes", UNKNOWN: "no", SILENCE: "jarvis"}

@@ -22,7 +22,7 @@ LAYERS = [
     {"session", "gates", "sources"},
     {"resample", "gate", "classifiers", "smoothing", "verifier", "decide"},
     {"locate", "capture", "callbacks", "keyword_levels", "overrides", "thresholds"}
-    | {"verification", "word_search"},
+    | {"verification", "word_search", "clip_verification"},
     {"chain", "stream", "loops"},
     {"spotter", "sinks"},
     {"evaluate", "selftest", "serve", "shortcuts", "terminal", "recording"},

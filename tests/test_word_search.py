@@ -18,7 +18,8 @@ from kws.classifiers import classify_clip
 from kws.errors import AudioError
 from kws.flow import Block
 from kws.session import load
-from kws.word_search import AFTER_S, BEFORE_S, classify, find_peak, find_word
+from kws.shortcuts import classify
+from kws.word_search import AFTER_S, BEFORE_S, find_peak, find_word
 
 RATE = tones.RATE
 
@@ -143,7 +144,7 @@ def test_no_audio_is_no_word(searched, kind):
 MEASURED = """
 import json, resource, sys
 from kws.session import load
-from kws.word_search import classify
+from kws.shortcuts import classify
 model, short, long = sys.argv[1:]
 model = load(model)
 peaks = []

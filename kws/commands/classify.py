@@ -22,6 +22,7 @@ def classify(
     embedding: Annotated[
         bool, typer.Option("--embedding", help="Tell the network's embedding instead of labels.")
     ] = False,
+    verify: options.Verify = None,
     json: options.Json = False,
 ) -> None:
     """Tell which word each recording is.
@@ -33,20 +34,22 @@ def classify(
 
     loaded = load(model)
     fine = [
-        _embed(name, loaded, json=json) if embedding else _classify(name, loaded, top, json=json)
+        _embed(name, loaded, json=json)
+        if embedding
+        else _classify(name, loaded, top, verify, json=json)
         for name in audio
     ]
     if not all(fine):
         raise typer.Exit(AudioError.exit_code)
 
 
-def _classify(name: str, model: Model, top: int, *, json: bool) -> bool:
+def _classify(name: str, model: Model, top: int, verify: str | None, *, json: bool) -> bool:
     """Print a recording's scores; return whether it could be read."""
     import kws
     from kws.terminal.lines import print_json
 
     try:
-        ranked = kws.classify(name, model=model, top=top)
+        ranked = kws.classify(name, model=model, top=top, verify=verify)
     except AudioError as error:  # the other recordings may be fine
         print(f"kws: {error}", file=sys.stderr)
         return False

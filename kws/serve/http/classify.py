@@ -14,11 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from kws.clip_verification import clip_verifier
 from kws.errors import KwsError
 from kws.flow import Block
 from kws.serve.http.clip import decode
 from kws.serve.http.house import House
 from kws.session import Model
+from kws.verification import VerifierConfig
 from kws.word_search import find_word
 
 TOP = 5
@@ -50,6 +52,10 @@ class Classify:
         self._house = house
         self._waiting = 0
 
+    @property
+    def _verifier(self) -> VerifierConfig | None:
+        return self._house.built.verifier
+
     async def answer(self, request: Request) -> Response:
         """Answer a request."""
         if self._waiting > WAITING:
@@ -72,7 +78,8 @@ class Classify:
                 raise HTTPException(422, f"this model's scores are of {model.card.activation}")
             rate = model.card.sample_rate
             samples = decode(clip, rate, self._house.settings.clip_s)
-            scores = find_word(model, [Block(samples, 0, rate)]).tolist()
+            judge = clip_verifier(model, second.model) if (second := self._verifier) else None
+            scores = find_word(model, [Block(samples, 0, rate)], verify=judge).tolist()
         except KwsError as error:
             raise HTTPException(422, str(error)) from None
         pairs = sorted(zip(model.labels, scores, strict=True), key=lambda pair: -pair[1])
