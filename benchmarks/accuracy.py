@@ -20,6 +20,7 @@ from benchmarks.material import lay_out, write_clips
 from export.training import recordings
 from export.training.vocabulary import COMMANDS, WAKE_WORDS
 from kws.session import load
+from kws.verification import BUNDLED_VERIFIER
 
 RESULT = Path(__file__).with_suffix(".json")
 ROOT = Path(__file__).parent.parent
@@ -34,16 +35,27 @@ SIMULATED = {
     "wake_clean": "--clips wake_words --recipe clean",
     "wake": f"--clips wake_words {FOR_STANDARD}",
 }
+_COMMANDS = f"--keywords {','.join(COMMANDS)}"
+_WAKE = f"--negatives untranscribed --keywords {','.join(WAKE_WORDS)}"
+VERIFIER = "verifier.onnx"
+"""A link to the bundled verifier, in the folder of the material."""
 MEASURED = {
     "v2_12_style": "--clips words --protocol v2-12-style --noise noise",
+    "v2_12_style, verifier": "--clips words --protocol v2-12-style --noise noise "
+    f"--model {VERIFIER}",
     "v0.02_clips": "--clips newer --protocol labels",
+    "v0.02_clips, verifier": f"--clips newer --protocol labels --model {VERIFIER}",
     "clean, all 13": "--stream clean.flac --truth clean.json --negatives speech",
+    "clean, commands": f"--stream clean.flac --truth clean.json --negatives speech {_COMMANDS}",
     "standard, commands": "--stream commands.flac --truth commands.json --negatives speech "
-    f"--keywords {','.join(COMMANDS)}",
+    f"{_COMMANDS}",
     "clean, wake words": "--stream wake_clean.flac --truth wake_clean.json --negatives speech "
-    f"--negatives untranscribed --keywords {','.join(WAKE_WORDS)}",
-    "standard, wake words": "--stream wake.flac --truth wake.json --negatives speech "
-    f"--negatives untranscribed --keywords {','.join(WAKE_WORDS)}",
+    f"{_WAKE}",
+    "standard, wake words": f"--stream wake.flac --truth wake.json --negatives speech {_WAKE}",
+    "clean, commands, first stage alone": "--stream clean.flac --truth clean.json "
+    f"--negatives speech {_COMMANDS} --verify none",
+    "standard, commands, first stage alone": "--stream commands.flac --truth commands.json "
+    f"--negatives speech {_COMMANDS} --verify none",
 }
 """What is simulated and measured: options of `kws eval`, in the folder of the material."""
 
@@ -86,6 +98,7 @@ def main() -> int:
     """Lay out, simulate, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, help="another model file than the bundled one")
+    parser.add_argument("--verifier", type=Path, default=BUNDLED_VERIFIER)
     parser.add_argument("--split", default="validation", choices=["calibration", "validation"])
     parser.add_argument("--work", type=Path, default=Path(".material"), help="the recordings")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
@@ -98,12 +111,19 @@ def main() -> int:
         if not (work / f"{name}.json").exists():
             evaluate(f"--simulate {name}.flac {options}", work, [])
     more = ["--workers", str(args.workers), "--resume", "scores"]
-    more += ["--model", str(args.model.absolute())] if args.model else []
+    link = work / VERIFIER
+    link.unlink(missing_ok=True)
+    link.symlink_to(args.verifier.absolute())
+    first = ["--model", str(args.model.absolute())] if args.model else []
     model = load(args.model)
     result = {
         "command": f"python -m benchmarks.accuracy --split {args.split}",
         "model": model.card.source and model.card.source.sha256,
-        **{name: evaluate(options, work, more) for name, options in MEASURED.items()},
+        "verifier": load(args.verifier).sha256,
+        **{
+            name: evaluate(options, work, more + ([] if "--model" in options else first))
+            for name, options in MEASURED.items()
+        },
     }
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(args.out)
