@@ -108,9 +108,8 @@ def _with_points(
         if point.false_alarms_per_hour == settings[point.role]
         for name, value in point.thresholds.items()
     }
-    return msgspec.structs.replace(
-        card.verification, thresholds=thresholds, operating_points=list(points)
-    )
+    found = card.verification or Verification()
+    return msgspec.structs.replace(found, thresholds=thresholds, operating_points=list(points))
 
 
 def _parity(network: Verifier, float32: kws.Model, int8: kws.Model) -> origin.Parity:
