@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import tarfile
 import zipfile
 
@@ -35,7 +36,7 @@ def cache(tmp_path, monkeypatch):
         write_wheel(index, name, {"part.bin": content, "data/a.json": b"1", "data/b.json": b"2"})
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     return tmp_path / "cache"
 
 

@@ -122,6 +122,18 @@ def test_proposed_windows_are_those_that_the_first_stage_proposes(first_stage, m
     assert np.array_equal(windows.proposed.numpy()[sure], (highest >= CANDIDATE)[sure])
 
 
+def test_a_proposal_holds_for_a_few_hops(first_stage):
+    """From the first hop of a tone that scores until HOLD hops after the last."""
+    audio = np.zeros((2, 60 * tones.HOP), np.float32)
+    audio[1, 20 * tones.HOP : 30 * tones.HOP] = tones.tone("no", 0.2)
+    active = miner(first_stage)._active(audio)
+    left = 30 + tones.HOPS - 1  # the tone is in the first stage's window until then
+
+    assert not active[0].any()
+    assert active[1].sum() == left - 20 + HOLD + 1  # smoothing keeps it a hop longer
+    assert active[1, 20 : left + HOLD + 1].all()
+
+
 def test_near_words_are_drawn_among_the_other_words_alone():
     """So many of them, however few there are."""
     rng, made = np.random.default_rng(3), composer()
@@ -137,6 +149,8 @@ def test_features_are_made_once(first_stage, tmp_path):
     recipe = {"layers": 1, "windows": {"shards": [{}, {}]}}
     miners = [miner(first_stage, size=2, count=1), miner(first_stage, size=1, count=2)]
     made = features.shards(network, miners.__getitem__, recipe, tmp_path)
+    (tmp_path / "windows-1.pt").unlink()  # as if that one had been killed
+    features.shards(network, {1: miners[1]}.__getitem__, recipe, tmp_path)
     read = features.shards(network, None, recipe, tmp_path)
     (windows,) = miners[0]
     mels = FastLogMel()(windows.audio.float() / 32768)
