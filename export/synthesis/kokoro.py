@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ class Kokoro:
         self._voices = fetch(VOICES, folder)
 
     @cached_property
-    def _session(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - ONNX Runtime has no types
+    def _session(self) -> Any:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from export.training.vocabulary import HELD_OUT, holds_keyword, keywords_in
+from export.training.vocabulary import holds_keyword, keywords_in, says_held_out
 from kws.errors import DataError
 
 RATE = 16_000
@@ -51,7 +51,7 @@ def folder() -> Path:
 
 
 def table(kind: str, split: str | None = None) -> list[Clip]:
-    """Return the clips of a kind, without the words that are held out of every training."""
+    """Return the clips of a kind, without those that say a word held out of every training."""
     with open(folder() / "index.tsv", newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
         clips = [
@@ -59,7 +59,7 @@ def table(kind: str, split: str | None = None) -> list[Clip]:
             for row in rows
             if row["shard"].startswith(kind + "/") and split in (None, row["split"])
         ]
-    return [clip for clip in clips if clip.label not in HELD_OUT]
+    return [clip for clip in clips if not says_held_out(f"{clip.label}. {clip.text}")]
 
 
 def keyword_free(split: str) -> list[Clip]:

@@ -78,3 +78,15 @@ def holds_keyword(text: str) -> bool:
 def keywords_in(text: str) -> int:
     """Return how many there are."""
     return sum(word in _OURS for word in re.findall(r"[a-z]+", text.lower()))
+
+
+def says_held_out(text: str) -> bool:
+    """Say whether a label or a transcript holds one of the held-out words or phrases."""
+    said = "_".join(["", *re.findall(r"[a-z]+", text.lower()), ""])
+    return any(f"_{phrase}_" in said for phrase in HELD_OUT)
+
+
+def in_held_out(text: str) -> bool:
+    """Say whether a text holds any word that a held-out phrase is made of."""
+    parts = {word for phrase in HELD_OUT for word in phrase.split("_")}
+    return not parts.isdisjoint(re.findall(r"[a-z]+", text.lower()))

@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _trained(recipe: dict[str, Any], decoded: Path, work: Path) -> Verifier:
     """Return the trained network. decoded: where the first stage's training keeps recordings."""
     config = Config(len(LABELS))
+    torch.manual_seed(recipe["seed"])  # the head's first weights
     network = Verifier(config).eval()
     network.encoder.load_state_dict(encoder_state(work, config.positions))
     material: dict[bool, tuple[WordComposer, torch.Tensor]] = {}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from export.training import state
 from export.training.verifier.network import FastLogMel, Verifier
 from export.training.verifier.windows import Miner, Windows
 
@@ -50,7 +51,8 @@ def learning(network: Verifier, layers: int, middle: Tensor) -> Tensor:
         x = layer(x)
     x = network.encoder.norm(x)
     steps, width = network.config.steps, network.config.width
-    return x.reshape(-1, steps, network.config.positions // steps, width).mean(2)
+    found: Tensor = x.reshape(-1, steps, network.config.positions // steps, width).mean(2)
+    return found
 
 
 def shards(
@@ -97,9 +99,7 @@ def _make(network: Verifier, miner: Miner, layers: int, middle: Path, rest: Path
         labels.append(windows.labels)
         at += len(found)
     kept.flush()
-    partial = rest.with_suffix(".partial")
-    torch.save({"pooled": torch.cat(pooled), "labels": torch.cat(labels)}, partial)
-    partial.replace(rest)
+    state.save({"pooled": torch.cat(pooled), "labels": torch.cat(labels)}, rest)
 
 
 def _loaded(miner: Miner) -> Iterator[Windows]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
@@ -26,8 +28,8 @@ class Unfolded(nn.Module):
         out, into, taps = conv.weight.shape
         self.stride = conv.stride[0]
         self.linear = nn.Linear(taps * into, out)
-        self.linear.weight = nn.Parameter(conv.weight.transpose(1, 2).reshape(out, -1).clone())
-        self.linear.bias = conv.bias
+        weight = conv.weight.transpose(1, 2).reshape(out, -1)
+        self.linear.load_state_dict({"weight": weight, "bias": conv.bias})
 
     def forward(self, x: Tensor) -> Tensor:
         """Return each output from its frame and the two beside it."""
@@ -70,7 +72,7 @@ class Exported(nn.Module):
         self.front = front_end(network.config)
         self.conv1, self.conv2 = Unfolded(encoder.conv1), Unfolded(encoder.conv2)
         self.positions, self.norm = encoder.positions, encoder.norm
-        self.layers = nn.ModuleList(Attention(layer) for layer in encoder.layers)
+        self.layers = nn.ModuleList(Attention(cast("Layer", each)) for each in encoder.layers)
         self.head = ExportedHead(network.head)
 
     def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,8 +169,9 @@ def _form_transform(model: onnx.ModelProto) -> None:
     graph.replace_initializer(model, name, nodes, constants)
 
 
-def front_bins() -> np.ndarray:
+def front_bins() -> NDArray[np.bool_]:
     """Return which bins of the transform any mel filter hears, bool [201]."""
     from export.training.verifier.network import mel_filters
 
-    return mel_filters().numpy().any(1)
+    found: NDArray[np.bool_] = mel_filters().ne(0).any(1).numpy()
+    return found

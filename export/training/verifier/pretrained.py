@@ -59,12 +59,12 @@ def encoder_state(folder: Path, positions: int) -> dict[str, Tensor]:
         if inner == name or not value.ndim:
             continue
         tensor = torch.from_numpy(value.astype(np.float32))
+        layer, _, rest = inner.partition("/")
         if inner == "position_encodings/encodings":
             state["positions"] = tensor[:positions].clone()
         elif inner in _OUTER:
             state[_OUTER[inner]] = tensor
-        elif inner.startswith("layer_"):
-            layer, _, rest = inner.partition("/")
+        elif layer.startswith("layer_") and rest in _INNER:
             state[f"layers.{layer.removeprefix('layer_')}.{_INNER[rest]}"] = tensor
         else:
             raise DataError(f"{WEIGHTS.name}: unknown weight {name}")

@@ -16,7 +16,7 @@ from export.synthesis.kokoro import RATE as SPOKEN_RATE
 from export.synthesis.kokoro import Kokoro
 from export.synthesis.phonemes import Phonemes
 from export.training.recordings import RATE, Pcm
-from export.training.vocabulary import HELD_OUT, KEYWORDS, keywords_in
+from export.training.vocabulary import KEYWORDS, holds_keyword, in_held_out
 
 MARGIN_S = 0.05
 """What is kept before and after what sounds."""
@@ -33,11 +33,12 @@ def near_words(phonemes: Phonemes, most: int, more: list[str]) -> list[str]:
     for keyword in KEYWORDS:
         others = [name for name in KEYWORDS if name != keyword]
         found |= dict.fromkeys(nearmisses.near_misses(keyword, 3 * most, others)[:most])
-    return [
-        text
-        for text in found
-        if text in phonemes and not keywords_in(text) and text.replace(" ", "_") not in HELD_OUT
-    ]
+    return [text for text in found if text in phonemes and is_negative(text)]
+
+
+def is_negative(text: str) -> bool:
+    """Say whether a text holds no keyword, none of its homophones and no held-out word."""
+    return not holds_keyword(text) and not in_held_out(text)
 
 
 def rendered(settings: dict[str, Any], folder: Path) -> dict[str, list[Pcm]]:
@@ -56,8 +57,8 @@ def rendered(settings: dict[str, Any], folder: Path) -> dict[str, list[Pcm]]:
     if not listed.exists():
         found = near_words(phonemes, settings["near_words"], settings["more"])
         listed.write_text("\n".join(found) + "\n", encoding="utf-8")
-    near = listed.read_text(encoding="utf-8").split("\n")[:-1]
-    wanted |= dict.fromkeys(near, settings["near"])
+    near = listed.read_text(encoding="utf-8").splitlines()
+    wanted |= dict.fromkeys(filter(is_negative, near), settings["near"])
     voice = Kokoro(folder)
     return {text: _said(voice, phonemes, text, count, folder) for text, count in wanted.items()}
 

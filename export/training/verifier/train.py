@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.training import state
 from export.training.verifier.features import Shard, learning
 from export.training.verifier.network import Verifier
 
@@ -48,12 +49,12 @@ def train_head(
             logits, labels[places], label_smoothing=settings["smoothing"]
         )
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         if step % SAVED == 0:
             print(f"head: step {step} of {steps}, loss {loss.item():.3f}", flush=True)
-    _save(network.head.state_dict(), path)
+    state.save(network.head.state_dict(), path)
 
 
 class Tuner:
@@ -112,6 +113,8 @@ class Tuner:
         return self.average.eval()
 
     def _step(self, places: NDArray[np.int64], step: int) -> float:
+        # Dropout draws anew in each step, or a resumed run would draw otherwise.
+        torch.manual_seed(int(np.random.default_rng([self._seed, step]).integers(2**62)))
         self._network.train()
         with torch.autocast("cpu", torch.bfloat16):
             features = learning(self._network, self._layers, self._read(places))
@@ -120,7 +123,7 @@ class Tuner:
             logits.float(), self._labels[places], label_smoothing=self._settings["smoothing"]
         )
         self._optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._learning, 1.0)
         self._optimizer.step()
         self._schedule.step()
@@ -131,8 +134,8 @@ class Tuner:
             ):
                 if new.requires_grad:
                     kept.lerp_(new, 1 - decay)
-            for kept, new in zip(self.average.buffers(), self._network.buffers(), strict=True):
-                kept.copy_(new)
+            for old, now in zip(self.average.buffers(), self._network.buffers(), strict=True):
+                old.copy_(now)
         return float(loss.item())
 
     def _read(self, places: NDArray[np.int64]) -> Tensor:
@@ -144,17 +147,16 @@ class Tuner:
         return torch.from_numpy(np.stack(rows)).float()
 
     def _keep(self, step: int) -> None:
-        state = {
+        kept = {
             "step": step,
             "network": self._network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
         }
-        _save(state, self._path)
+        state.save(kept, self._path)
 
     def _resume(self) -> int:
-        torch.manual_seed(self._seed)
         if not self._path.exists():
             return 0
         kept = torch.load(self._path, weights_only=True)
@@ -162,7 +164,6 @@ class Tuner:
         self.average.load_state_dict(kept["average"])
         self._optimizer.load_state_dict(kept["optimizer"])
         self._schedule.load_state_dict(kept["schedule"])
-        torch.manual_seed(self._seed + kept["step"])  # of the dropout
         return int(kept["step"])
 
 
@@ -174,9 +175,3 @@ def _batches(count: int, size: int, steps: int, seed: int) -> Iterator[NDArray[n
             left = rng.permutation(count)
         yield left[:size]
         left = left[size:]
-
-
-def _save(state: Any, path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)

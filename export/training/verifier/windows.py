@@ -15,7 +15,6 @@ from torch import Tensor
 import kws
 from export.training import augment
 from export.training.strips import IGNORE, Composer, Strip, Word
-from export.training.vocabulary import UNKNOWN
 
 KINDS = ("words", "speech", "noise")
 CANDIDATE = 0.05
@@ -37,7 +36,7 @@ class WordComposer(Composer):
 
     def _draw(self, rng: np.random.Generator) -> Word:
         word = super()._draw(rng)
-        if self.near and word.label == UNKNOWN and rng.random() < NEAR:
+        if self.near and word.label == self.vocabulary.unknown and rng.random() < NEAR:
             return self.near[rng.integers(len(self.near))]
         return word
 
@@ -121,7 +120,7 @@ class Miner(torch.utils.data.IterableDataset[Windows]):
         smooth = raw.copy()
         smooth[:, 1:] += raw[:, :-1]
         proposes = (smooth / 2).max(2) >= CANDIDATE
-        active = proposes.copy()
+        active: NDArray[np.bool_] = proposes.copy()
         for late in range(1, HOLD + 1):
             active[:, late:] |= proposes[:, :-late]
         return active
