@@ -47,11 +47,13 @@ def track(model: kws.Model, audio: Iterable[Samples], verifier: kws.Model | None
 
     verifier: the second stage, if there is one; then the scores are those that are compared.
     """
-    spotter = kws.Spotter(model, gate="none", verify="none")
+    spotter = kws.Spotter(model, gate="none", verify=verifier or "none")
     found, at = [], 0
     for piece in audio:
         events = spotter.process(Block(piece, at, RATE))
-        found += [(e.values, e.end / RATE) for e in events if isinstance(e, Scores)]
+        for event in events:
+            if isinstance(event, Scores):
+                found.append((event.smoothed if verifier else event.values, event.end / RATE))
         at += len(piece)
     values, ends = zip(*found, strict=True)
     return Track(np.stack(values), np.array(ends))
