@@ -6,6 +6,7 @@ import importlib
 import os
 import pkgutil
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,13 +14,15 @@ import typer
 from typer.core import TyperGroup
 
 from kws import commands
-from kws.errors import KwsError
+from kws.errors import AudioWarning, KwsError
 
 # What typer raises for a wrong command line, whichever click it carries.
 ClickError: type[Exception] = typer.BadParameter.__mro__[2]
 
 INTERRUPTED = 130
 """What a shell expects of a program that Ctrl-C ended before its work was done."""
+
+_PYTHONS_OWN = warnings.showwarning
 
 
 class Commands(TyperGroup):
@@ -58,6 +61,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     0 done, 1 a check failed, 2 wrong usage or input, 3 a sound device was lost.
     """
+    warnings.showwarning = _show_warning
     app = _app(cls=Commands, invoke_without_command=True)
 
     @app.callback()
@@ -96,6 +100,14 @@ def _usage(error: Any) -> str:
 def _fail(message: str, code: int) -> int:
     print(f"kws: {' '.join(message.split())}", file=sys.stderr)
     return code
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    """Tell a warning of ours in one line, and any other as Python does."""
+    if issubclass(category, AudioWarning):
+        print(f"kws: {message}", file=sys.stderr)
+    else:
+        _PYTHONS_OWN(message, category, *place)
 
 
 def _reader_left() -> None:

@@ -15,6 +15,10 @@ class AudioError(KwsError, ValueError):
     """Audio that can't be used: unreadable, empty, not finite, of an unusable shape."""
 
 
+class AudioWarning(UserWarning):
+    """Audio that is heard, but in which no word can be understood as it is."""
+
+
 class DeviceError(KwsError, OSError):
     """A sound device that can't be opened, or was lost while listening."""
 

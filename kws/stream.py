@@ -14,9 +14,8 @@ from kws.chain import Chain
 from kws.errors import AudioError
 from kws.flow import AudioLost, Block, Captured, Detection, Event
 from kws.ring import cut
+from kws.samples import as_index, as_rate, as_samples
 from kws.steps import Steps, alone
-
-_FROM_INT16 = np.float32(1 / 32_768)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +79,11 @@ class Stream:
     def block(self, samples: NDArray[Any], rate: int | None, start: int | None = None) -> Block:
         """Return samples, float32 or int16, as a block that begins where it is expected to.
 
-        Raises AudioError: another type.
+        Raises AudioError: another type or shape, a rate or a start that can't be.
         """
-        rate = rate or self._chain.rate
-        if samples.dtype == np.int16:
-            samples = samples * _FROM_INT16
-        elif samples.dtype != np.float32:
-            raise AudioError(f"samples of type {samples.dtype}; give float32 in [-1, 1], or int16")
-        return Block(samples, self.expected(rate) if start is None else start, rate)
+        rate = self._chain.rate if rate is None else as_rate(rate)
+        begin = self.expected(rate) if start is None else as_index(start, "start")
+        return Block(as_samples(samples), begin, rate)
 
     def expected(self, rate: int) -> int:
         """Where the next block is expected to begin, at its own rate."""

@@ -104,6 +104,11 @@ def test_any_rate_type_and_number_of_channels(spotter, rate, kind):
         np.full(9, np.nan, np.float32),
         np.zeros((2, 2, 2), np.float32),
         np.zeros((0, 2), np.int16),
+        np.zeros((1, 17), np.int16),
+        np.zeros((2, 16_000), np.float32),
+        [0.1, 0.2],
+        b"1234",
+        None,
     ],
 )
 def test_samples_that_are_no_audio_are_refused(spotter, samples):
@@ -111,6 +116,25 @@ def test_samples_that_are_no_audio_are_refused(spotter, samples):
         spotter.push(samples)
 
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rate", [16_000.5, 0, -1, 1e9, "16000", True, np.nan, np.inf, 999])
+def test_rates_that_can_not_be_are_refused(spotter, rate):
+    with pytest.raises(AudioError, match="sample_rate"):
+        spotter.push(SOUND, rate)
+    with pytest.raises(AudioError, match="start"):
+        spotter.push(SOUND, start=0.5)
+
+
+@pytest.mark.parametrize("rate", [float(RATE), np.int64(RATE), np.float64(RATE)])
+def test_a_rate_may_be_any_number_that_is_whole(spotter, rate):
+    assert ["yes", "no"] == [found.keyword for found in spotter.push(SOUND, rate)]
+
+
+def test_a_few_samples_may_have_more_channels(spotter):
+    """A block of one sample is a block, whatever it was cut from."""
+    for at in range(200):
+        spotter.push(np.zeros((1, 2 + at % 2 * 6), np.float32))
 
 
 def test_a_start_in_the_past_is_refused(spotter):

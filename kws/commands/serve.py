@@ -6,6 +6,7 @@ import faulthandler
 import os
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,7 @@ def serve(
 
     SIGHUP reads the config again, SIGTERM ends it. Exit code 4: something in it died.
     """
+    from kws.serve import logs
     from kws.serve.config import existing_path
     from kws.serve.daemon import Daemon
     from kws.serve.notify import Notify
@@ -46,6 +48,7 @@ def serve(
             print(f"{path or 'the defaults'}: all right")
             return
         portaudio()
+        warnings.showwarning = lambda message, *_, **__: logs.say("warning", str(message))
         faulthandler.enable()  # the watchdog's signal then leaves in the log where it hung
         daemon.handle_signals()
         try:
