@@ -159,7 +159,8 @@ def find_roles(
     """Return the armed keywords with their role, `keyword` or `wake`.
 
     keywords: None is all. wake: the words that commands must follow; the cards' other wake
-    words are then off, unless named as keywords. Raises ConfigError for unknown names.
+    words are then off, unless named as keywords. Raises ConfigError for unknown names, and for
+    commands as wake words where the cards have wake words.
     """
     spotted = {label.name: label.role for one in cards for label in one.keywords}
     if not spotted:
@@ -168,6 +169,7 @@ def find_roles(
             "with --embedding where it gives embeddings only"
         )
     waking = known(wake, spotted, "wake word") if wake is not None else []
+    _check_waking(waking, spotted, wanted=wake is not None)
     if keywords is not None:
         armed = known(keywords, spotted, "keyword")
     else:
@@ -176,6 +178,17 @@ def find_roles(
         raise ConfigError(f"no keyword is armed; there are {', '.join(spotted)}")
     heard = {name: "keyword" if waking else str(spotted[name]) for name in armed}
     return heard | dict.fromkeys(waking, "wake")
+
+
+def _check_waking(waking: list[str], roles: Mapping[str, str], *, wanted: bool) -> None:
+    if wanted and not waking:
+        raise ConfigError("wake names no word, so that no command could ever count; leave it out")
+    made_for_it = [name for name, role in roles.items() if role == "wake"]
+    for name in waking:
+        if made_for_it and roles[name] != "wake":
+            raise ConfigError(
+                f"{name!r} is a command, not a wake word; wake words are {', '.join(made_for_it)}"
+            )
 
 
 def merge(

@@ -38,7 +38,6 @@ def test_spot_prints_a_json_line_a_detection(kws, model, words):
         (["--threshold", "1"], []),
         (["--threshold", "yes=0.9,no=0.2"], ["yes", "no", "yes"]),
         (["--wake", "jarvis"], []),
-        (["--wake", "no", "--keywords", "yes"], ["no", "yes"]),
         (["--channel", "1", "--gate", "none"], ["yes", "no", "yes"]),
     ],
 )
@@ -141,6 +140,7 @@ WRONG = {
     "threshold 'yes:1' is not understood": ["spot", "x", "--threshold", "yes:1"],
     "threshold 'yes=' is not understood": ["spot", "x", "--threshold", "yes="],
     "unknown keyword 'maybe'": ["spot", "x", "--threshold", "maybe=0.5"],
+    "'no' is a command, not a wake word; wake words are jarvis": ["spot", "x", "--wake", "no"],
     "unknown wake word 'jarvs'": ["spot", "x", "--wake", "jarvs"],
     "channel '0' is not understood": ["spot", "x", "--channel", "0"],
     "no operating point at 0.5": ["spot", "x", "--false-alarms", "0.5"],

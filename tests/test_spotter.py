@@ -223,6 +223,13 @@ def test_it_calls_back(spotter):
         spotter.on("yess")
 
 
+@pytest.mark.parametrize("what", [print, int, object, None, 3, Block])
+def test_it_refuses_what_would_never_be_called(spotter, what):
+    """Most of all `@spotter.on` without brackets."""
+    with pytest.raises(ConfigError, match='write @spotter.on."yes".'):
+        spotter.on(what)
+
+
 def test_a_callback_may_stop_it(spotter):
     source = Blocks(SOUND, live=True)
     spotter.on("yes")(lambda _: spotter.stop())
@@ -620,6 +627,9 @@ def test_thresholds_and_keywords_change_live(spotter):
         ({"threshold": {"yes": -0.1}}, "outside 0..1"),
         ({"threshold": float("nan")}, "outside 0..1"),
         ({"wake": "jarvs"}, "did you mean jarvis"),
+        ({"wake": []}, "wake names no word"),
+        ({"wake": "yes"}, "'yes' is a command, not a wake word; wake words are jarvis"),
+        ({"wake": ["jarvis", "no"], "keywords": ["yes"]}, "'no' is a command"),
         ({"false_alarms": 0.5}, "its points: none"),
         ({"false_alarms": 0.5, "threshold": 0.5}, "not both"),
         ({"gate": "silero"}, "none, webrtc"),
@@ -676,8 +686,11 @@ def test_wake_word_then_command_in_one_breath(models):
     assert ["no", "jarvis", "yes"] == words(anything.push(command))
 
 
-def test_a_keyword_may_be_the_wake_word(models):
-    spotter = kws.Spotter(models["stream"], wake=["yes"], keywords=["no"])
+def test_a_keyword_may_be_the_wake_word(tmp_path):
+    """Of a model that was made without wake words."""
+    labels = [*LABELS[:2], Label("jarvis", "keyword"), LABELS[3]]
+    model = write(tmp_path / "commands.onnx", card(labels=labels))
+    spotter = kws.Spotter(model, wake=["yes"], keywords=["no"])
 
     assert ["yes", "no"] == words(spotter.push(SOUND))
     assert [] == words(spotter.push(np.concatenate([noise(6), tone("no", 0.3)])))
