@@ -176,6 +176,7 @@ def _contradictions(card: Card) -> list[str]:
         "latency must not be negative": card.latency < 0,
         "hop is longer than window": card.hop > card.window,
         "a label appears twice": len(set(names)) < len(names),
+        "softmax over one label is always 1": len(names) == 1 and card.activation == "softmax",
         f"thresholds name no keyword: {sorted(set(levels) - spotted)}": bool(set(levels) - spotted),
         "a threshold lies outside 0..1": any(not 0 <= level <= 1 for level in levels.values()),
         "decision times must not be negative": any(

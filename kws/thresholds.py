@@ -159,8 +159,7 @@ def find_roles(
     """Return the armed keywords with their role, `keyword` or `wake`.
 
     keywords: None is all. wake: the words that commands must follow; the cards' other wake
-    words are then off, unless named as keywords. Raises ConfigError for unknown names, and for
-    commands as wake words where the cards have wake words.
+    words are then off, unless named as keywords. Raises ConfigError for names that can't be so.
     """
     spotted = {label.name: label.role for one in cards for label in one.keywords}
     if not spotted:
@@ -168,8 +167,7 @@ def find_roles(
             "the model names no keyword to spot; `kws classify` takes it, "
             "with --embedding where it gives embeddings only"
         )
-    waking = known(wake, spotted, "wake word") if wake is not None else []
-    _check_waking(waking, spotted, wanted=wake is not None)
+    waking = _waking(wake, spotted)
     if keywords is not None:
         armed = known(keywords, spotted, "keyword")
     else:
@@ -180,15 +178,15 @@ def find_roles(
     return heard | dict.fromkeys(waking, "wake")
 
 
-def _check_waking(waking: list[str], roles: Mapping[str, str], *, wanted: bool) -> None:
-    if wanted and not waking:
+def _waking(wake: Names | None, roles: Mapping[str, str]) -> list[str]:
+    found = [] if wake is None else known(wake, roles, "wake word")
+    if wake is not None and not found:
         raise ConfigError("wake names no word, so that no command could ever count; leave it out")
-    made_for_it = [name for name, role in roles.items() if role == "wake"]
-    for name in waking:
-        if made_for_it and roles[name] != "wake":
-            raise ConfigError(
-                f"{name!r} is a command, not a wake word; wake words are {', '.join(made_for_it)}"
-            )
+    real = [name for name, role in roles.items() if role == "wake"]
+    for name in set(found) - set(real) if real else ():
+        there = ", ".join(real)
+        raise ConfigError(f"{name!r} is a command, not a wake word; wake words are {there}")
+    return found
 
 
 def merge(

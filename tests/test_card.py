@@ -49,6 +49,7 @@ def changed(**fields):
         (changed(thresholds={"maybe": {"value": 0.5}}), "name no keyword: ['maybe']"),
         (changed(thresholds={"yes": {"value": 1.5}}), "outside 0..1"),
         (changed(labels=[{"name": "a"}, {"name": "a"}]), "twice"),
+        (changed(labels=[{"name": "a"}], thresholds={}), "softmax over one label is always 1"),
         (changed(sample_rate=0), "must be positive"),
         (changed(kind="other"), "other"),
     ],

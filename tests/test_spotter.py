@@ -226,7 +226,7 @@ def test_it_calls_back(spotter):
 @pytest.mark.parametrize("what", [print, int, object, None, 3, Block])
 def test_it_refuses_what_would_never_be_called(spotter, what):
     """Most of all `@spotter.on` without brackets."""
-    with pytest.raises(ConfigError, match='write @spotter.on."yes".'):
+    with pytest.raises(ConfigError, match=r'write @spotter\.on\("yes"\)'):
         spotter.on(what)
 
 
