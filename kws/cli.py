@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from kws import commands
-from kws.errors import AudioWarning, KwsError
+from kws.errors import KwsError, KwsWarning
 
 # What typer raises for a wrong command line, whichever click it carries.
 ClickError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -61,7 +61,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     0 done, 1 a check failed, 2 wrong usage or input, 3 a sound device was lost.
     """
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  # all it is called with
     app = _app(cls=Commands, invoke_without_command=True)
 
     @app.callback()
@@ -104,7 +104,7 @@ def _fail(message: str, code: int) -> int:
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any) -> None:
     """Tell a warning of ours in one line, and any other as Python does."""
-    if issubclass(category, AudioWarning):
+    if issubclass(category, KwsWarning):
         print(f"kws: {message}", file=sys.stderr)
     else:
         _PYTHONS_OWN(message, category, *place)

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import soxr
 
-from kws.errors import AudioError, AudioWarning, ConfigError
+from kws.errors import AudioError, ConfigError, KwsWarning
 from kws.flow import Block, Samples
 from kws.mixing import Mixing, mix
 
@@ -150,7 +150,7 @@ class Resampler:
     def _warn(self, text: str) -> None:
         if text not in self._warned:
             self._warned.add(text)
-            warnings.warn(text, AudioWarning, stacklevel=2)
+            warnings.warn(text, KwsWarning, stacklevel=2)
 
 
 @lru_cache

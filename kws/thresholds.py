@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeAlias
 
 import msgspec
 
 from kws import card
 from kws.card import Card
-from kws.errors import ConfigError
+from kws.errors import ConfigError, KwsWarning
 from kws.origin import Strict
-
-Names: TypeAlias = str | Iterable[str]
+from kws.roles import Names, find_roles, known, near
 
 DEFAULT = 0.5
 """Where a card has no threshold for a keyword."""
@@ -44,6 +42,16 @@ def read_overrides(path: str | os.PathLike[str] | None) -> Overrides:
         if name not in card.Decision.__struct_fields__ or value < 0:
             raise ConfigError(f"{path}: decision parameter {name}={value} makes no sense")
     return found
+
+
+def _check_words(
+    words: Iterable[str], cards: Sequence[Card], path: str | os.PathLike[str] | None
+) -> None:
+    """Warn of words that no model knows: a slip, or what was tuned for another model."""
+    names = [label.name for one in cards for label in one.keywords]
+    for word in sorted({*words} - {*names}):
+        text = f"{path}: unknown keyword {word!r} is ignored; {near(word, names)}"
+        warnings.warn(text, KwsWarning, stacklevel=2)
 
 
 def write_overrides(path: Path, overrides: Overrides) -> None:
@@ -87,6 +95,7 @@ class Settings:
         overrides: str | os.PathLike[str] | None = None,
     ) -> None:
         changed = read_overrides(overrides)
+        _check_words(changed.thresholds, cards, overrides)
         self._cards, self._wake, self._changed = cards, wake, changed
         self.needs_wake = wake is not None
         self.rules = [msgspec.structs.replace(one.decision, **changed.decision) for one in cards]
@@ -151,44 +160,6 @@ class Settings:
         self._levels = merge(self._cards, self._roles, threshold=kept, overrides=self._changed)
 
 
-def find_roles(
-    cards: Sequence[Card],
-    keywords: Names | None = None,
-    wake: Names | None = None,
-) -> dict[str, str]:
-    """Return the armed keywords with their role, `keyword` or `wake`.
-
-    keywords: None is all. wake: the words that commands must follow; the cards' other wake
-    words are then off, unless named as keywords. Raises ConfigError for names that can't be so.
-    """
-    spotted = {label.name: label.role for one in cards for label in one.keywords}
-    if not spotted:
-        raise ConfigError(
-            "the model names no keyword to spot; `kws classify` takes it, "
-            "with --embedding where it gives embeddings only"
-        )
-    waking = _waking(wake, spotted)
-    if keywords is not None:
-        armed = known(keywords, spotted, "keyword")
-    else:
-        armed = [name for name, role in spotted.items() if role == "keyword" or not waking]
-    if not armed and not waking:
-        raise ConfigError(f"no keyword is armed; there are {', '.join(spotted)}")
-    heard = {name: "keyword" if waking else str(spotted[name]) for name in armed}
-    return heard | dict.fromkeys(waking, "wake")
-
-
-def _waking(wake: Names | None, roles: Mapping[str, str]) -> list[str]:
-    found = [] if wake is None else known(wake, roles, "wake word")
-    if wake is not None and not found:
-        raise ConfigError("wake names no word, so that no command could ever count; leave it out")
-    real = [name for name, role in roles.items() if role == "wake"]
-    for name in set(found) - set(real) if real else ():
-        there = ", ".join(real)
-        raise ConfigError(f"{name!r} is a command, not a wake word; wake words are {there}")
-    return found
-
-
 def merge(
     cards: Sequence[Card],
     armed: Mapping[str, str],
@@ -238,15 +209,3 @@ def _operating_point(
             f"for {', '.join(sorted(set(armed) - set(levels)))}; its points: {rates_known}"
         )
     return {name: level for name, level in levels.items() if name in armed}
-
-
-def known(wanted: Names, names: Iterable[str], what: str) -> list[str]:
-    """Return the wanted names; raise ConfigError, with the near ones, where one is unknown."""
-    names = list(names)
-    found = [wanted] if isinstance(wanted, str) else list(wanted)
-    for name in found:
-        if name not in names:
-            near = get_close_matches(str(name), names, n=3, cutoff=0.5)
-            hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(names)}"
-            raise ConfigError(f"unknown {what} {name!r}; {hint}")
-    return found

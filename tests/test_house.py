@@ -18,7 +18,7 @@ TOP = {"kws", "export", "tests", "benchmarks"} | {
 
 LAYERS = [
     {"errors", "flow"},
-    {"card", "home", "mixing", "origin", "ring", "samples", "steps"},
+    {"card", "home", "mixing", "origin", "ring", "roles", "samples", "steps"},
     {"session", "gates", "sources"},
     {"resample", "gate", "classifiers", "decide"},
     {"locate", "capture", "callbacks", "thresholds"},
@@ -134,7 +134,7 @@ def test_the_runtime_never_needs_the_exporter():
     ]
     for path in sources("export"):
         training = "training" in path.parts
-        allowed = {"card", "origin", "session", "errors", "flow", "selftest", "gates"}
+        allowed = {"card", "origin", "session", "errors", "flow", "selftest", "gates", "roles"}
         allowed |= {"cli"} if module(path) == "export.__main__" else set()
         allowed |= {"spotter", "classifiers", "evaluate", *kws.__all__} if training else set()
         wrong += [f"{module(path)} imports kws.{part}" for part in parts(path) - allowed]

@@ -8,7 +8,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kws.errors import AudioError, AudioWarning, ConfigError
+from kws.errors import AudioError, ConfigError, KwsWarning
 from kws.flow import Block
 from kws.resample import Resampler
 
@@ -164,13 +164,13 @@ OPPOSITE = np.stack([sound(OUT), -sound(OUT)], axis=1)
 def test_channels_that_cancel_each_other_out_are_noticed(channel):
     """A tenth of a second is lost; from then on the louder channel is heard, and that is said."""
     audio = OPPOSITE * np.float32([0.5, 0.55])
-    with pytest.warns(AudioWarning, match="opposite phase.*channel 2"):
+    with pytest.warns(KwsWarning, match="opposite phase.*channel 2"):
         out = joined(Resampler(OUT, channel=channel).process(Block(audio, 0, OUT)))
 
     assert np.array_equal(audio[OUT // 10 :, 1], out[OUT // 10 :])
 
 
-@pytest.mark.filterwarnings("ignore::kws.errors.AudioWarning")
+@pytest.mark.filterwarnings("ignore::kws.errors.KwsWarning")
 @given(sizes=st.lists(st.integers(1, 3_000), min_size=1, max_size=9))
 def test_how_cancelled_audio_is_cut_never_shows(sizes):
     audio = np.concatenate([np.zeros((5_000, 2), np.float32), OPPOSITE])
@@ -202,7 +202,7 @@ def test_channels_that_differ_are_averaged():
 
 def test_another_stream_begins_anew():
     """Neither a jump nor a reset nor refused audio leaves a trace of the channel that was taken."""
-    with pytest.warns(AudioWarning):
+    with pytest.warns(KwsWarning):
         (stage := Resampler(OUT)).process(Block(OPPOSITE, 0, OUT))
     assert not joined(stage.process(Block(OPPOSITE[:100], 99_999, OUT))).any()
     assert not joined(stage.process(Block(OPPOSITE[:100], 100_099, OUT))).any()
@@ -216,7 +216,7 @@ def test_another_stream_begins_anew():
 
 def test_samples_in_the_range_of_int16_are_noticed_once():
     stage, audio = Resampler(OUT), 3_000 * sound(1_000)
-    with pytest.warns(AudioWarning, match="divide .* by 32768"):
+    with pytest.warns(KwsWarning, match="divide .* by 32768"):
         stage.process(Block(audio, 0, OUT))
 
     stage.process(Block(audio, 1_000, OUT))  # a second warning would be an error

@@ -628,7 +628,7 @@ def test_thresholds_and_keywords_change_live(spotter):
         ({"threshold": float("nan")}, "outside 0..1"),
         ({"wake": "jarvs"}, "did you mean jarvis"),
         ({"wake": []}, "wake names no word"),
-        ({"wake": "yes"}, "'yes' is a command, not a wake word; wake words are jarvis"),
+        ({"wake": "yes"}, "'yes' is a command, not a wake word; wake words: jarvis"),
         ({"wake": ["jarvis", "no"], "keywords": ["yes"]}, "'no' is a command"),
         ({"false_alarms": 0.5}, "its points: none"),
         ({"false_alarms": 0.5, "threshold": 0.5}, "not both"),

@@ -10,6 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from kws import sinks
+from kws.roles import known
 from kws.serve import logs
 from kws.serve.build import Built
 from kws.serve.config import Sink
@@ -17,7 +18,6 @@ from kws.serve.ears import DiedError
 from kws.serve.outlets import Outlet
 from kws.serve.where import about
 from kws.sinks import Around, Fact, Heard
-from kws.thresholds import known
 
 HANDOVER_S = 1.0
 """So long what is replaced may take to finish: two with one name would get in each other's way."""

@@ -10,6 +10,7 @@ from kws import selftest
 from kws.card import replace
 from kws.errors import ConfigError
 from kws.home import expanded
+from kws.roles import find_roles, known
 from kws.serve import logs
 from kws.serve.config import Config, Microphone
 from kws.serve.config import Model as Wanted
@@ -18,7 +19,7 @@ from kws.session import Model, load
 from kws.sinks import Keyword
 from kws.spotter import Spotter
 from kws.terminal.pace import at_bearable_pace
-from kws.thresholds import Settings, find_roles, known, merge
+from kws.thresholds import Settings, merge
 
 Words = dict[str, tuple[Keyword, str]]
 

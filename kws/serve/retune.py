@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 
 from kws.errors import ConfigError
+from kws.roles import known
 from kws.serve.build import Built
 from kws.serve.ears import Ears
-from kws.thresholds import known, read_overrides, write_overrides
+from kws.thresholds import read_overrides, write_overrides
 
 
 @dataclass(frozen=True)
