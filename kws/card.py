@@ -34,7 +34,10 @@ class Rate(Strict, frozen=True):
 
 
 class Threshold(Strict, frozen=True):
-    """A keyword's threshold, and the false alarms it was calibrated on (None: not calibrated)."""
+    """A keyword's threshold, and the false alarms it was calibrated on (None: not calibrated).
+
+    These are of all keywords together that have the same figure.
+    """
 
     value: float
     false_alarms: Rate | None = None

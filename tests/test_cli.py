@@ -13,7 +13,7 @@ import pytest
 from audio_files import BAD, written
 from command import keywords, kws, model, words
 
-from kws.card import Label, Threshold
+from kws.card import Label, Rate, Threshold
 from kws.sources import devices
 
 __all__ = ["kws", "model", "words"]
@@ -173,6 +173,26 @@ def test_info_tells_the_card_in_words(kws, model):
     assert "keyword          yes, threshold 0.6" in result.out
     assert "wake word        jarvis" in result.out
     assert json.loads(kws("info", model, "--json").out)["window"] == models.WINDOW
+
+
+def test_info_tells_shared_false_alarms_once(kws, tmp_path):
+    """What ten words did together is not what each of them did."""
+    both, own = Rate(1.37, 3, 2.2, 0.28, 4.01), Rate(0.5, 1, 2.0, 0.01, 2.8)
+    levels = {
+        "yes": Threshold(0.9, both),
+        "no": Threshold(0.8, both),
+        "jarvis": Threshold(0.7, own),
+    }
+    model = models.write(tmp_path / "rated.onnx", models.card(thresholds=levels))
+    lines = kws("info", model).out.splitlines()
+
+    assert ["keyword          yes, threshold 0.9", "keyword          no, threshold 0.8"] == [
+        line for line in lines if line.startswith("keyword")
+    ]
+    assert [
+        "false alarms     yes, no together: 1.37 FA/h (3 in 2.2 h, 95 %: 0.28 to 4.01)",
+        "false alarms     jarvis: 0.50 FA/h (1 in 2.0 h, 95 %: 0.01 to 2.80)",
+    ] == [line for line in lines if line.startswith("false alarms")]
 
 
 def no_card(folder):

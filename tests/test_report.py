@@ -29,6 +29,7 @@ from kws.evaluate.results import (
     rate,
     share,
 )
+from kws.terminal.figures import per_hour
 
 EVIL = "</script><img src=x onerror=alert(1)>\"'&"
 VOID = {"meta", "br", "img", "input", "link", "hr"}
@@ -263,6 +264,18 @@ def test_what_is_not_known_is_said(tmp_path, streams):
         "False alarms, the worst first There was no audio without keywords.",
     ):
         assert told in words
+
+
+@pytest.mark.parametrize("events", [0, 2])
+def test_seconds_tell_nothing_of_an_hour(tmp_path, streams, events):
+    """Nor is `0 (under 6775 an hour)` told, on the page or in the table."""
+    few = rate(events, 2 / 3600)
+    short = msgspec.structs.replace(streams.shipped, false_alarms=few)
+    found = msgspec.structs.replace(streams, shipped=short)
+    words = unescape(Page(written_page(tmp_path, found, None)).words)
+
+    assert f"false alarms: {events} in 2 s, too short to tell of hours" in words
+    assert per_hour(few) == f"{events} in 2 seconds, too short to tell"
 
 
 def test_no_false_alarm_proves_no_more_than_the_hours(tmp_path, streams):

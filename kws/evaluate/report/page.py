@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from kws.card import Rate
-from kws.evaluate.results import Share
+from kws.evaluate.results import Share, is_bounded
 
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
@@ -77,6 +77,11 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}{THIN}%"
 
 
+def known(value: float | None) -> str:
+    """Return a share, or that nothing is known of it."""
+    return "not known" if value is None else percent(value)
+
+
 def between(share: Share) -> str:
     """Return a share's interval."""
     return f"{100 * share.low:.1f} to {percent(share.high)}"
@@ -86,6 +91,8 @@ def per_hour(rate: Rate | None) -> str:
     """Return false alarms per hour with their interval below; none is told as what it shows."""
     if rate is None:
         return "not known"
+    if not is_bounded(rate):
+        return f"not known\n{rate.events} in {hours(rate.hours)}, too short to tell"
     if not rate.events:
         return f"under {rate.high:.2f}\nnone in {hours(rate.hours)}"
     told = f"{rate.low:.2f} to {rate.high:.2f}, {rate.events} in {hours(rate.hours)}"
@@ -93,9 +100,9 @@ def per_hour(rate: Rate | None) -> str:
 
 
 def hours(value: float) -> str:
-    """Return a duration in hours, in minutes if it is short."""
+    """Return a duration in hours, in minutes or seconds if it is short."""
     if value < 1:
-        return f"{60 * value:.1f} min"
+        return f"{60 * value:.1f} min" if value >= 1 / 60 else f"{3600 * value:.0f} s"
     return f"{value:.1f} h" if value < 100 else f"{value:.0f} h"
 
 
