@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,7 +17,7 @@ from kws.errors import ConfigError, SinkError
 from kws.home import expanded
 from kws.sinks import FACTS, Around, Fact, Heard
 from kws.sinks.mqtt.settings import Settings, check, password
-from kws.sinks.mqtt.topics import discovery, learn, slug
+from kws.sinks.mqtt.topics import discovery, learn, slug, triggers
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
@@ -54,6 +55,8 @@ class Sink:
         self._changing = threading.Lock()  # of the state, and whether it can be published
         self._connected, self._answered = threading.Event(), threading.Event()
         self._trouble, self._closing = f"{self._where}: does not answer", False
+        self._known = dict(discovery(settings, self._id, around.keywords))
+        self._leaving: list[str] = []
         self._client = self._made()
 
     def start(self) -> None:
@@ -79,12 +82,26 @@ class Sink:
             if self._connected.is_set():
                 self._publish("state", self._state, retain=True)
 
+    def withdraw(self, others: Sequence[object], /) -> None:
+        """Take away at `close` what is retained, but for what these sinks retain too."""
+        stays = [each.retained for each in others if isinstance(each, Sink)]
+        self._leaving = [topic for _, topic in sorted(self.retained.difference(*stays))]
+
+    @property
+    def retained(self) -> set[tuple[str, str]]:
+        """The topics on which something of ours stays, each with its broker."""
+        base = f"{self._settings.topic}/{self._id}"
+        topics = (*self._known, f"{base}/state", f"{base}/availability")
+        return {(self._where, topic) for topic in topics}
+
     def close(self) -> None:
         """Say that we are offline, and leave."""
         self._closing = True
         if self._connected.is_set():
             with suppress(SinkError):
-                self._wait([self._publish("availability", "offline", retain=True)], CLOSING_S)
+                sent = [self._publish("availability", "offline", retain=True)]
+                sent += [self._clear(topic) for topic in self._leaving]
+                self._wait(sent, CLOSING_S)
         self._client.disconnect()  # ends its thread too, which is not waited for
 
     def _made(self) -> Client:
@@ -126,8 +143,10 @@ class Sink:
             return
         given = self._settings
         client.subscribe(f"{given.topic}/{self._id}/playback/set", given.qos)
-        for topic, config in discovery(given, self._id, self._around.keywords):
+        for topic, config in self._known.items():
             client.publish(topic, msgspec.json.encode(config), given.qos, retain=True)
+        if given.discovery:  # what was published before the config changed comes from there
+            client.subscribe(triggers(given, self._id, "+"), given.qos)
         with self._changing:
             self._publish("state", self._state, retain=True)
             self._publish("availability", "online", retain=True)
@@ -148,7 +167,10 @@ class Sink:
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         said, log = bytes(message.payload).strip().lower(), self._around.log
-        if message.retain:
+        if not message.topic.endswith("/playback/set"):
+            if said and message.topic not in self._known:
+                self._clear(message.topic)  # a trigger of a word that is no longer listened for
+        elif message.retain:
             log("warning", f"{message.topic}: ignored, it was retained and may be old")
         elif said not in (b"on", b"off"):
             log("warning", f"{message.topic}: takes on and off, not {said[:40]!r}")
@@ -170,6 +192,10 @@ class Sink:
         payload = what if isinstance(what, str) else msgspec.json.encode(what)
         topic = f"{self._settings.topic}/{self._id}/{topic}"
         return self._client.publish(topic, payload, self._settings.qos, retain)
+
+    def _clear(self, topic: str) -> MQTTMessageInfo:
+        """Take away what is retained on a topic."""
+        return self._client.publish(topic, b"", self._settings.qos, retain=True)
 
     def _wait(self, sent: list[MQTTMessageInfo], patience_s: float) -> None:
         """Wait until all are acknowledged. Raises SinkError: they are not."""
