@@ -429,6 +429,11 @@ def test_a_broker_may_want_a_password(tmp_path, make, request):
         make(broker, id="a", username="kws", password=wrong).start()
     assert wrong not in str(caught.value)
     make(broker, id="b", username="kws", password=right).start()
+    lines = [threads(name) for name in ("b", "b-check")]
+    make(broker, id="b", username="kws", password=right).probe()
+    with pytest.raises(SinkError, match=r"refuses us .Not authorized.; check username"):
+        make(broker, id="b", username="kws", password=wrong).probe()
+    assert lines == [threads(name) for name in ("b", "b-check")]  # the one that runs stays
     make(broker, id="c", username="kws", password_file=str(file)).start()
 
 

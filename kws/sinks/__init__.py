@@ -133,6 +133,14 @@ class Retaining(Protocol):
         """Take it away at `close`, but for what these put there too. From any thread."""
 
 
+@runtime_checkable
+class Probing(Protocol):
+    """A sink of which something can be tried without being noticed."""
+
+    def probe(self) -> None:
+        """Try it. Raises SinkError: it does not work now."""
+
+
 def names() -> list[str]:
     """Return the names of all sinks."""
     return sorted(module.name for module in iter_modules(__path__))

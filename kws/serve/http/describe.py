@@ -47,6 +47,13 @@ LEVELS = {
     "type": "object",
     "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
 }
+SOME_LEVELS = {**LEVELS, "minProperties": 1}
+TUNING = {
+    "anyOf": [
+        SOME_LEVELS,
+        {"type": "object", "required": ["thresholds"], "properties": {"thresholds": SOME_LEVELS}},
+    ]
+}
 TUNED = {
     "type": "object",
     "required": ["thresholds", "kept_in", "set_by_config", "note"],
@@ -117,7 +124,7 @@ PATHS: dict[str, dict[str, Any]] = {
         "post": _route(
             "Let these thresholds hold from now on, and keep them for the next start",
             _json(TUNED),
-            body=_json({**LEVELS, "minProperties": 1}),
+            body=_json(TUNING),
         ),
     },
     "/v1/models": {"get": _route("What the models say about themselves", _json(OBJECTS))},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -34,7 +34,10 @@ class Thresholds:
         self._house = house
 
     async def answer(self, request: Request) -> Response:
-        """Answer with those that hold, and where they are kept; before that, POST changes them."""
+        """Answer with those that hold, and where they are kept; before that, POST changes them.
+
+        It takes levels by keyword, and what GET answers, too.
+        """
         note = await self._change(request) if request.method == "POST" else None
         built = self._house.built
         return JSONResponse(
@@ -50,7 +53,9 @@ class Thresholds:
         """Let thresholds hold, and keep them for the next start; return why they are not kept."""
         body = await whole(request, LONGEST, self._house.settings.timeout_s)
         try:
-            wanted = msgspec.json.decode(body, type=Levels)
+            said = msgspec.json.decode(body, type=dict[str, Any])
+            inner = said.get("thresholds")  # as GET answers, else the levels alone
+            wanted = msgspec.convert(inner if isinstance(inner, dict) else said, Levels)
         except msgspec.MsgspecError as error:
             raise HTTPException(422, f"the request makes no sense: {error}") from None
         try:

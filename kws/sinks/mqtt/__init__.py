@@ -57,7 +57,18 @@ class Sink:
         self._trouble, self._closing = f"{self._where}: does not answer", False
         self._known = dict(discovery(settings, self._id, around.keywords))
         self._leaving: list[str] = []
-        self._client = self._made()
+        # Always the same name: the broker then ends what is left of an older connection, and does
+        # not publish its last will after the newer one has come online.
+        self._client = self._made(f"kws-{self._id}")
+        topic = f"{settings.topic}/{self._id}/availability"
+        self._client.will_set(topic, "offline", settings.qos, retain=True)
+        self._client.reconnect_delay_set(1, SLOWEST_S)
+        self._client.on_pre_connect, self._client.on_connect = (
+            self._on_pre_connect,
+            self._on_connect,
+        )
+        self._client.on_connect_fail = self._on_connect_fail
+        self._client.on_disconnect, self._client.on_message = self._on_disconnect, self._on_message
 
     def start(self) -> None:
         """Connect. Raises SinkError: not now; it goes on trying."""
@@ -104,7 +115,34 @@ class Sink:
                 self._wait(sent, CLOSING_S)
         self._client.disconnect()  # ends its thread too, which is not waited for
 
-    def _made(self) -> Client:
+    def probe(self) -> None:
+        """Log in beside the one that may be running, and leave. Raises SinkError: it can't."""
+        client, answered = self._made(f"kws-{self._id}-check"), threading.Event()
+        failed: list[Any] = []
+
+        def on_connect(_c: Client, _d: Any, _f: Any, reason: Any, _p: Any) -> None:
+            failed[:] = [reason] if reason.is_failure else []
+            answered.set()
+
+        client.on_connect = on_connect
+        try:
+            client.connect(self._settings.host, self._port, KEEPALIVE_S)
+            client.loop_start()
+            if not answered.wait(CONNECT_S):
+                raise SinkError(f"{self._where}: does not answer")
+        except OSError as error:
+            reason = error.strerror or error
+            raise SinkError(f"{self._where}: can't be reached ({reason})") from None
+        finally:
+            client.disconnect()
+            client.loop_stop()
+        if failed:
+            raise SinkError(self._refused(failed[0]))
+
+    def _refused(self, reason: Any) -> str:
+        return f"{self._where}: refuses us ({reason}); check username, password, id"
+
+    def _made(self, name: str) -> Client:
         try:
             from paho.mqtt.client import Client
             from paho.mqtt.enums import CallbackAPIVersion
@@ -113,9 +151,7 @@ class Sink:
         except (ImportError, AttributeError):
             raise ConfigError("mqtt needs paho-mqtt 2.2; pip install 'kws[serve]'") from None
         given = self._settings
-        # Always the same name: the broker then ends what is left of an older connection, and does
-        # not publish its last will after the newer one has come online.
-        client = Client(CallbackAPIVersion.VERSION2, client_id=f"kws-{self._id}")
+        client = Client(CallbackAPIVersion.VERSION2, client_id=name)
         client.username_pw_set(given.username, password(given))
         if given.tls:
             try:
@@ -123,11 +159,6 @@ class Sink:
             except OSError as error:
                 reason = error.strerror or error
                 raise ConfigError(f"mqtt: ca_file {given.ca_file} is no use ({reason})") from None
-        client.will_set(f"{given.topic}/{self._id}/availability", "offline", given.qos, retain=True)
-        client.reconnect_delay_set(1, SLOWEST_S)
-        client.on_pre_connect = self._on_pre_connect
-        client.on_connect, client.on_connect_fail = self._on_connect, self._on_connect_fail
-        client.on_disconnect, client.on_message = self._on_disconnect, self._on_message
         return client
 
     def _on_pre_connect(self, client: Client, _data: Any) -> None:
@@ -136,7 +167,7 @@ class Sink:
 
     def _on_connect(self, client: Client, _data: Any, _flags: Any, reason: Any, _: Any) -> None:
         if reason.is_failure:
-            self._tell(f"{self._where}: refuses us ({reason}); check username, password, id")
+            self._tell(self._refused(reason))
             return
         if self._closing:  # in the middle of this
             client.disconnect()
