@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -94,7 +95,7 @@ def halves(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
 
 def _read(path: Path, folder: Path, rate: int) -> Clip:
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path) as file:
             own = file.samplerate
             audio = file.read(round(LONGEST_S * own), dtype="float32", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:

@@ -140,7 +140,8 @@ class Settings:
 
     def ended(self, now_s: float) -> bool:
         """Whether that has lasted as long as it may."""
-        return self.playback is not None and now_s >= self.playback.until_s
+        playing = self.playback  # another thread may end it
+        return playing is not None and now_s >= playing.until_s
 
     def check(self, keyword: str) -> None:
         """Raise ConfigError, with the near names, where there is no such keyword."""

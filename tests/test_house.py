@@ -18,7 +18,7 @@ TOP = {"kws", "export", "tests", "benchmarks"} | {
 
 LAYERS = [
     {"errors", "flow"},
-    {"card", "home", "mixing", "origin", "ring", "roles", "samples", "steps"},
+    {"arguments", "card", "home", "mixing", "origin", "ring", "roles", "samples", "steps"},
     {"session", "gates", "sources"},
     {"resample", "gate", "classifiers", "decide"},
     {"locate", "capture", "callbacks", "thresholds"},

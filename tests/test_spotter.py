@@ -1,7 +1,10 @@
 """Spotter: push, iterate, be called back; captures, settings, figures."""
 
 import asyncio
+import copy
 import json
+import pickle
+import sys
 import threading
 import tracemalloc
 from pathlib import Path
@@ -14,8 +17,8 @@ from hypothesis import strategies as st
 from models import HOP, LABELS, RATE, WINDOW, card, noise, tone, write
 
 import kws
-from kws.card import Label, OperatingPoint, Rate, Threshold
-from kws.errors import AudioError, ConfigError, DeviceError
+from kws.card import Label, OperatingPoint, Rate, Threshold, replace
+from kws.errors import AudioError, ConfigError, DeviceError, ModelError
 from kws.flow import (
     AudioLost,
     Block,
@@ -640,6 +643,124 @@ def test_thresholds_and_keywords_change_live(spotter):
 def test_options_that_make_no_sense(models, options, words_):
     with pytest.raises(ConfigError, match=words_):
         kws.Spotter(models["stream"], **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *[{"threshold": each} for each in ("0.5", {"yes": "0.5"}, [0.5], {"yes": None}, True)],
+        *[{"keywords": 5}, {"keywords": [5]}, {"wake": 5}, {"gate": 5}, {"device": 5}],
+        *[{"channel": each} for each in ("left", 1.5, True)],
+        *[{"overrides": 5}, {"false_alarms": "1"}],
+    ],
+    ids=str,
+)
+def test_options_of_another_type_are_one_line(models, options):
+    with pytest.raises(ConfigError) as caught:
+        kws.Spotter(models["stream"], **options)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_changes_of_another_type_change_nothing(spotter):
+    before = spotter.thresholds
+    for change in (
+        lambda: spotter.set_threshold("0.5"),
+        lambda: spotter.set_threshold({"yes": "high"}),
+        lambda: spotter.set_keywords(5),
+        lambda: spotter.playback(on=True, raise_to="high"),
+        lambda: spotter.playback(on=True, max_s="long"),
+        lambda: spotter.playback(on=True, live=5),
+    ):
+        with pytest.raises(ConfigError, match="makes no sense"):
+            change()
+    with pytest.raises(AudioError, match="is no Block"):
+        spotter.process(SOUND)
+    for path in (5, b"x", None):
+        with pytest.raises(AudioError, match="is no path"):
+            kws.spot(path, model=spotter.models[0])
+    with pytest.raises(ModelError, match="5 is no path"):
+        kws.load(5)
+
+    assert before == spotter.thresholds
+    assert ["yes", "no"] == words(spotter.push(SOUND))
+
+
+def test_only_one_thread_is_heard(spotter):
+    """Whose audio comes next? The others are told; what the first pushed is heard."""
+    inside, leave, told = threading.Event(), threading.Event(), []
+
+    @spotter.on("yes")
+    def wait(_):
+        inside.set()
+        leave.wait(30)
+
+    pushing = threading.Thread(target=lambda: told.append(words(spotter.push(SOUND))))
+    pushing.start()
+    assert inside.wait(30)
+    for attempt in (spotter.finish, lambda: spotter.process(Block(SOUND, 99_999, RATE))):
+        with pytest.raises(AudioError, match="another thread is pushing"):
+            attempt()
+    spotter.set_threshold({"no": 0.5})  # what holds may be changed meanwhile
+    leave.set()
+    pushing.join(30)
+
+    assert [["yes", "no"]] == told
+
+
+def test_settings_change_beside_a_push(spotter):
+    """From several threads: none of them, nor who looks on, meets half a change."""
+    failed, ended = [], threading.Event()
+
+    def repeat(*steps):
+        try:
+            while not ended.is_set():
+                for step in steps:
+                    step()
+        except BaseException as error:  # noqa: BLE001 - whatever it is
+            failed.append(error)
+
+    rounds = [
+        (lambda: spotter.set_keywords(["no"]), lambda: spotter.set_keywords(None)),
+        (lambda: spotter.set_threshold(0.5), lambda: spotter.set_threshold(0.6)),
+        (lambda: spotter.playback(on=True, max_s=1e-9), lambda: spotter.playback(on=False)),
+        (lambda: spotter.thresholds, lambda: spotter.scores),
+    ]
+    threads = [threading.Thread(target=repeat, args=steps) for steps in rounds]
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            spotter.push(SOUND[:RATE])
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(30)
+        sys.setswitchinterval(switching)
+
+    assert not failed
+
+
+def test_a_model_can_be_pickled(tmp_path):
+    """It is opened again where it arrives, with the card that it had."""
+    model = kws.load(write(tmp_path / "x.onnx"))
+    model.card = replace(model.card, hop=2 * HOP)
+    again, gate = (
+        pickle.loads(pickle.dumps(each))  # noqa: S301 - it was made here
+        for each in (model, kws.load().gate)
+    )
+
+    assert model.card == again.card
+    assert np.array_equal(
+        again.run(np.ones((1, HOP), np.float32))[0], model.run(np.ones((1, HOP), np.float32))[0]
+    )
+    assert gate.labels == kws.load().gate.labels
+    assert copy.copy(model)._session is model._session
+    model.path.unlink()
+    with pytest.raises(ModelError, match="no such file"):
+        copy.deepcopy(model)
 
 
 def test_operating_points(tmp_path):

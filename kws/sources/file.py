@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from os import PathLike
@@ -40,6 +41,8 @@ class AudioFile:
         first: int = 0,
         last: int | None = None,
     ) -> None:
+        if not isinstance(path, str | PathLike):
+            raise AudioError(f"{path!r} is no path; give that of an audio file")
         self.path = Path(path)
         self._file = _open(self.path)
         self.rate: int = self._file.samplerate
@@ -105,6 +108,11 @@ class AudioFile:
             raise AudioError(f"{self.path}: not a number (NaN or infinity) at {at:.3f} s")
 
 
+def name_of(path: str | PathLike[str]) -> str | bytes:
+    """Return a path as soundfile takes it: it can't encode a name that is not UTF-8."""
+    return os.fsencode(path) if os.name == "posix" else os.fspath(path)
+
+
 def _open(path: Path) -> Any:
     """Return an open SoundFile, after the checks that libsndfile does not make."""
     if not path.exists():
@@ -122,7 +130,7 @@ def _open(path: Path) -> Any:
             raise AudioError(
                 f"{path}: cut off: its header promises {promised} bytes of audio, {there} are there"
             )
-        file = soundfile.SoundFile(path)
+        file = soundfile.SoundFile(name_of(path))
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{path}: not audio that can be read ({error.error_string})") from None
     except OSError as error:

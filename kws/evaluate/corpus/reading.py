@@ -12,7 +12,7 @@ from kws.errors import AudioError
 from kws.evaluate.tracks import recordings
 from kws.flow import Block, Samples
 from kws.resample import Channel, Resampler
-from kws.sources.file import AudioFile
+from kws.sources.file import AudioFile, name_of
 
 
 def recordings_of(path: Path) -> list[Path]:
@@ -67,7 +67,7 @@ class LongRecording:
 
         start, stop, _ = stretch.indices(self._length)
         try:
-            with soundfile.SoundFile(self._path) as file:
+            with soundfile.SoundFile(name_of(self._path)) as file:
                 scale = file.samplerate / self._rate
                 first, last = round(start * scale), round(stop * scale)
                 file.seek(first)

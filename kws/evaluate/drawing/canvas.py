@@ -111,7 +111,8 @@ def axes(figure: Figure, left: float, right: float, bottom: float, top: float) -
 
 def short(name: str) -> str:
     """Return a name that is not too long to draw, on one line."""
-    name = " ".join(name.split())
+    text = name.encode("utf-8", "backslashreplace").decode()  # a file's may hold other bytes
+    name = " ".join(text.split())
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 

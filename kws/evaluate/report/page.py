@@ -15,7 +15,8 @@ THIN = "\N{NARROW NO-BREAK SPACE}"
 
 def safe(what: object) -> str:
     """Return text that stands for itself in HTML, in attributes too."""
-    return html.escape(str(what))
+    # A file's name may hold bytes that are no text.
+    return html.escape(str(what).encode("utf-8", "backslashreplace").decode())
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:

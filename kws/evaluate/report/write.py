@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -60,7 +61,10 @@ def write(
 
 def _data(results: Mapping[str, object]) -> str:
     """Return JSON that may stand in a page: no `<` can end its element."""
-    text = msgspec.json.encode(results).decode()
+    try:
+        text = msgspec.json.encode(results).decode()
+    except UnicodeEncodeError:  # a file's name that is no text, which JSON can escape
+        text = json.dumps(msgspec.to_builtins(results))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
