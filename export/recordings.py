@@ -16,6 +16,7 @@ import soxr
 
 from kws.errors import DataError
 from kws.flow import Samples
+from kws.mixing import mixed
 
 RATE = 16_000
 """Of the default clips, in Hz."""
@@ -104,7 +105,7 @@ def _read(path: Path, folder: Path, rate: int) -> Clip:
         raise DataError(f"{path}: is empty; remove it")
     if not np.isfinite(audio).all():
         raise DataError(f"{path}: holds samples that are no numbers; remove it")
-    mono = audio.mean(axis=1, dtype=np.float32)
+    mono = mixed(audio)
     inner = path.relative_to(folder)
     label = inner.parent.name or None
     return Clip(_resampled(mono, own, rate), label, inner.as_posix())

@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 class Changeable(Protocol):
     """An object whose settings may be changed from any thread."""
 
-    _changing: threading.RLock  # type: ignore[valid-type]  # a function before Python 3.13
+    _changing: threading.RLock
 
 
 Owner = TypeVar("Owner", bound=Changeable)
@@ -30,8 +30,8 @@ def exclusive(
     """Let no two such methods of an object run at the same time: neither sees half a change."""
 
     @wraps(method)
-    def alone(owner: Owner, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        with owner._changing:  # type: ignore[attr-defined]  # noqa: SLF001 - it is for this
+    def alone(owner: Owner, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        with owner._changing:  # noqa: SLF001 - it is for this
             return method(owner, *args, **kwargs)
 
     return alone

@@ -69,6 +69,13 @@ def mix(samples: Samples, rate: int, before: Mixing) -> tuple[Samples, Mixing]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts), now
 
 
+def mixed(samples: Samples) -> Samples:
+    """Return a whole recording [n, channels] as one channel [n]; the same, decided in advance."""
+    mean = _mean(samples)
+    only = Mixing().after(samples, mean, len(samples)).only
+    return mean if only is None else np.ascontiguousarray(samples[:, only])
+
+
 def _mean(samples: Samples) -> Samples:
     if samples.shape[1] == 2:
         two: Samples = (samples[:, 0] + samples[:, 1]) * _HALF  # far faster than mean()
