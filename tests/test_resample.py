@@ -171,9 +171,10 @@ def test_channels_that_cancel_each_other_out_are_noticed(channel):
 
 
 @pytest.mark.filterwarnings("ignore::kws.errors.KwsWarning")
+@settings(max_examples=20, deadline=None)
 @given(sizes=st.lists(st.integers(1, 3_000), min_size=1, max_size=9))
 def test_how_cancelled_audio_is_cut_never_shows(sizes):
-    audio = np.concatenate([np.zeros((5_000, 2), np.float32), OPPOSITE])
+    audio = np.concatenate([np.zeros((2_000, 2), np.float32), OPPOSITE[:4_000]])
     whole, cut, at, turn = Resampler(OUT), Resampler(OUT), 0, 0
     parts = []
     while at < len(audio):
