@@ -147,7 +147,7 @@ def test_what_a_thread_holds_at_the_end_is_no_news():
 def test_a_model_that_onnx_runtime_refuses_is_one_line(kws, tmp_path):
     """It would try once more, and print that to stdout."""
     path = models.write(tmp_path / "bad.onnx")
-    path.write_bytes(path.read_bytes().replace(b"audio", b"\xe4udio"))  # no UTF-8
+    path.write_bytes(path.read_bytes().replace(b"audio", b"\xe4udio", 1))  # no UTF-8
     result = kws("info", path)
 
     assert (result.code, result.out) == (2, "")
