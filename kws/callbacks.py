@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
+from kws.errors import ConfigError
 from kws.flow import Detection, Event
 
 Callback = TypeVar("Callback", bound=Callable[[Any], object])
@@ -17,7 +18,15 @@ class Callbacks:
         self._kept: dict[str | type, list[Callable[[Any], object]]] = {}
 
     def keep(self, what: str | type) -> Callable[[Callback], Callback]:
-        """Return a decorator that keeps a function for a keyword or a class of event."""
+        """Return a decorator that keeps a function for a keyword or a class of event.
+
+        Raises ConfigError: it is neither, and would never be called.
+        """
+        if not isinstance(what, str) and what not in get_args(Event):
+            raise ConfigError(
+                f"{getattr(what, '__name__', what)!r} is neither a keyword nor a class of event; "
+                'write @spotter.on("yes") or @spotter.on(kws.AudioLost)'
+            )
 
         def decorate(callback: Callback) -> Callback:
             self._kept.setdefault(what, []).append(callback)

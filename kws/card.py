@@ -49,7 +49,8 @@ class WrongCommands(Strict, frozen=True):
 class Threshold(Strict, frozen=True):
     """A keyword's threshold, and the false alarms it was calibrated on (None: not calibrated).
 
-    after_wake: what it was calibrated on where it holds for commands after a wake word only.
+    These are of all keywords together that have the same figure. after_wake: what it was
+    calibrated on where it holds for commands after a wake word only.
     """
 
     value: float
@@ -223,6 +224,7 @@ def _contradictions(card: Card) -> list[str]:
         "latency must not be negative": card.latency < 0,
         "hop is longer than window": card.hop > card.window,
         "a label appears twice": len(set(names)) < len(names),
+        "softmax over one label is always 1": len(names) == 1 and card.activation == "softmax",
         f"thresholds name no keyword: {strangers}": bool(strangers),
         "a threshold lies outside 0..1": any(not 0 <= level <= 1 for level in levels),
         "an operating point is at no rate": any(

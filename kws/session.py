@@ -43,8 +43,14 @@ class Model:
         window model. Not to be written to.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, card: Card, path: Path) -> None:
-        self.card, self.path = card, path
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        card: Card,
+        path: Path,
+        content: bytes | None = None,
+    ) -> None:
+        self.card, self.path, self._content = card, path, content
         self._session = session
         self._states = [node for node in session.get_inputs() if node.name != "audio"]
         self._outputs = ["scores"] if card.labels else ["embedding"]
@@ -59,6 +65,8 @@ class Model:
         cls, path: str | os.PathLike[str] | None = None, content: bytes | None = None
     ) -> Model:
         """Open a model file; see `kws.load`. content: what it holds, where it isn't to be read."""
+        if not isinstance(path, str | os.PathLike | None):
+            raise ModelError(f"{path!r} is no path; give that of an .onnx file")
         file = BUNDLED if path is None else Path(path)
         session = _open(file, content)
         text = session.get_modelmeta().custom_metadata_map.get(KEY)
@@ -67,7 +75,7 @@ class Model:
         card = decode(text, where=str(file))
         _check(session, card, file)
         try:
-            return cls(session, card, file)
+            return cls(session, card, file, content)
         except ModelError:
             raise
         except Exception as error:  # noqa: BLE001 - as below
@@ -128,8 +136,24 @@ class Model:
                 _, state = self.run(silence, state)
         return state
 
+    def __copy__(self) -> Model:
+        """Return one that shares the session; a copy by `pickle` opens the file again."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _again, (self.path.absolute(), self._content, self.card)
+
     def __repr__(self) -> str:
         return f"Model({str(self.path)!r}, {self.card.kind}, {len(self.labels)} labels)"
+
+
+def _again(path: Path, content: bytes | None, card: Card) -> Model:
+    """Return a model that was pickled, opened in this process. Raises ModelError: it is gone."""
+    model = Model.load(path, content)
+    model.card = card  # it may say another hop than the file
+    return model
 
 
 def _open(file: Path, content: bytes | None) -> onnxruntime.InferenceSession:
@@ -152,6 +176,7 @@ def _open(file: Path, content: bytes | None) -> onnxruntime.InferenceSession:
             str(file) if content is None else content,
             sess_options=options,
             providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # it tries the same once more, and prints to stdout
         )
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no base of their own
         raise ModelError(f"{file}: is not a readable ONNX model: {_reason(error)}") from None

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from numpy.typing import NDArray
 
+from kws.arguments import check_options, exclusive
 from kws.callbacks import Callback, Callbacks
 from kws.capture import Capture
 from kws.chain import Chain
 from kws.flow import Block, Detection, Event
 from kws.loops import hear, hear_async
 from kws.resample import Channel
+from kws.roles import find_roles
 from kws.session import Model, load
 from kws.steps import Steps
 from kws.stream import Stats, Stream
-from kws.thresholds import Settings, find_roles
+from kws.thresholds import Settings
 from kws.verification import AnyVerifier, choose, joint_cards
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ class Spotter:
         microphone's name, for `run` and iteration. overrides: path of a JSON file with
         thresholds and decision parameters. verify: a window model that judges what the first
         finds, or its path, "bundled", "none"; None: the bundled one judges the bundled model.
-    Raises ConfigError, ModelError.
+    One thread pushes; settings may change from any. Raises ConfigError, ModelError.
     """
 
     def __init__(
@@ -58,6 +61,9 @@ class Spotter:
         overrides: str | os.PathLike[str] | None = None,
         verify: AnyVerifier = None,
     ) -> None:
+        check_options(keywords=keywords, threshold=threshold, wake=wake, false_alarms=false_alarms)
+        check_options(sensitivity=sensitivity, gate=gate, channel=channel, device=device)
+        check_options(overrides=overrides, verify=verify)
         several = model if isinstance(model, Sequence) and not isinstance(model, str) else [model]
         self.models = [one if isinstance(one, Model) else load(one) for one in several]
         armed = find_roles([one.card for one in self.models], keywords, wake)
@@ -73,10 +79,9 @@ class Spotter:
             overrides=overrides,
         )
         self._chain = Chain(self.models, self._settings, gate=gate, channel=channel, verify=pair)
-        self._callbacks = Callbacks()
+        self._callbacks, self._device, self._channel = Callbacks(), device, channel
         self._stream = Stream(self._chain, self._callbacks.tell)
-        self._device, self._channel = device, channel
-        self._stopped = threading.Event()
+        self._stopped, self._changing = threading.Event(), threading.RLock()
 
     def reset(self) -> None:
         """Forget everything heard so far, figures too, and end captures; settings stay."""
@@ -101,8 +106,7 @@ class Spotter:
     def process(self, block: Block) -> list[Event]:
         """Hear a block; return everything that became known, in order; call back for each.
 
-        Raises AudioError as `push` does. What came before the bad part was heard; the bad part
-        leaves no trace.
+        Raises AudioError as `push` does. What came before the bad part was heard.
         """
         if self._settings.ended(self._stream.now_s):
             self.playback(on=False)
@@ -151,11 +155,9 @@ class Spotter:
 
     def run(self, source: Source | str | None = None) -> None:
         """Hear a microphone (by its name), or any source, until `stop` or Ctrl-C."""
-        try:
+        with suppress(KeyboardInterrupt):
             for _ in self.events(source):
                 pass
-        except KeyboardInterrupt:
-            pass
 
     def stop(self) -> None:
         """End `run` and every iteration after the block at hand. From any thread."""
@@ -187,39 +189,43 @@ class Spotter:
     ) -> Capture:
         """Begin to keep what is said after a word, from its end on; `Captured` tells the end.
 
-        seconds: at most. until_silence: ends after so many seconds without voice, once somebody
-        began to speak after the word. Raises AudioError where that audio is gone already.
+        seconds: at most. until_silence: it ends after so many seconds without voice, once somebody
+        began to speak. Raises AudioError where that audio is gone already.
         """
         return self._stream.capture(word, seconds, until_silence)
 
+    @exclusive
     def set_threshold(self, threshold: float | Mapping[str, float]) -> None:
         """Change thresholds from the next hop on. Raises ConfigError."""
+        check_options(threshold=threshold)
         self._settings.set_threshold(threshold)
         self._chain.configure(self._settings)
 
+    @exclusive
     def set_sensitivity(self, sensitivity: float | Mapping[str, float]) -> None:
         """Change thresholds by sensitivities, 0..100, from the next hop on. Raises ConfigError."""
+        check_options(sensitivity=sensitivity)
         self._settings.set_sensitivity(sensitivity)
         self._chain.configure(self._settings)
 
+    @exclusive
     def set_keywords(self, keywords: str | Iterable[str] | None) -> None:
         """Arm other keywords from the next hop on; None is all. Raises ConfigError."""
+        check_options(keywords=keywords)
         self._settings.set_keywords(keywords)
         self._chain.configure(self._settings)
 
+    @exclusive
     def playback(
-        self,
-        on: bool,
-        *,
-        live: Iterable[str] = (),
-        raise_to: float | None = None,
+        self, on: bool, *, live: Iterable[str] = (), raise_to: float | None = None,
         max_s: float = 60.0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Tell that the own speaker talks, so that it does not wake itself up, or has ended.
 
         Wake words rest, or need a score of `raise_to`. live: heard nevertheless, commands without
         a wake word. max_s: it ends by itself after so many seconds. Raises ConfigError.
         """
+        check_options(live=live, raise_to=raise_to, max_s=max_s)
         until_s = self._stream.now_s + max_s
         self._settings.playback = self._settings.play(live, raise_to, until_s) if on else None
         self._chain.configure(self._settings)
@@ -232,6 +238,7 @@ class Spotter:
         return self._chain.latency
 
     @property
+    @exclusive
     def thresholds(self) -> dict[str, float]:
         """The armed keywords' thresholds."""
         return dict(self._settings.levels)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +16,9 @@ from kws.chain import Chain
 from kws.errors import AudioError
 from kws.flow import AudioLost, Block, Captured, Detection, Event, check_format
 from kws.ring import cut
+from kws.samples import as_index, as_rate, as_samples
 from kws.steps import Steps, alone
 from kws.verifier import VerifierStats
-
-_FROM_INT16 = np.float32(1 / 32_768)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,17 @@ class Stream:
 
     def __init__(self, chain: Chain, tell: Callable[[list[Event]], None]) -> None:
         self._chain, self._tell = chain, tell
+        self._hearing = threading.RLock()  # held while audio is heard; not while it is steps
         self._paused = False
         self._captures: list[Capture] = []
         self.reset()
 
     def reset(self) -> None:
         """Forget everything heard so far, figures too; captures end, and that is told."""
+        with self._hearing:
+            self._reset()
+
+    def _reset(self) -> None:
         self._chain.reset()
         self._rate, self._channels, self._size = self._chain.rate, 0, self._chain.hop
         self._expected: int | None = None
@@ -61,9 +67,25 @@ class Stream:
         Raises AudioError: empty, not finite, of no usable shape, a start in the past. What came
         before the bad part was heard; the bad part leaves no trace.
         """
+        if not isinstance(block, Block):
+            raise AudioError(f"a {type(block).__name__} is no Block; push() takes arrays")
         events: list[Event] = []
-        alone(self.steps(block, events))
+        with self._alone():
+            alone(self.steps(block, events))
         return events
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hear nothing else meanwhile. Raises AudioError: another thread is being heard."""
+        if not self._hearing.acquire(blocking=False):
+            raise AudioError(
+                "another thread is pushing at this moment; one spotter hears one stream: "
+                "give each its own, they can share the model"
+            )
+        try:
+            yield
+        finally:
+            self._hearing.release()
 
     def steps(self, block: Block, events: list[Event]) -> Steps:
         """Find the same, in steps."""
@@ -86,15 +108,11 @@ class Stream:
     def block(self, samples: NDArray[Any], rate: int | None, start: int | None = None) -> Block:
         """Return samples, float32 or int16, as a block that begins where it is expected to.
 
-        Raises AudioError: another type.
+        Raises AudioError: another type or shape, a rate or a start that can't be.
         """
-        rate = rate or self._chain.rate
-        check_format(rate)
-        if samples.dtype == np.int16:
-            samples = samples * _FROM_INT16
-        elif samples.dtype != np.float32:
-            raise AudioError(f"samples of type {samples.dtype}; give float32 in [-1, 1], or int16")
-        return Block(samples, self.expected(rate) if start is None else start, rate)
+        rate = self._chain.rate if rate is None else as_rate(rate)
+        begin = self.expected(rate) if start is None else as_index(start, "start")
+        return Block(as_samples(samples), begin, rate)
 
     def expected(self, rate: int) -> int:
         """Where the next block is expected to begin, at its own rate."""
@@ -159,7 +177,8 @@ class Stream:
     def finish(self) -> list[Event]:
         """Hear the silence that a finite source ends with, so that its last word is known."""
         events: list[Event] = []
-        alone(self.ending(events))
+        with self._alone():
+            alone(self.ending(events))
         return events
 
     def ending(self, events: list[Event]) -> Steps:

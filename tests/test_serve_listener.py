@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -286,6 +287,19 @@ def test_the_oldest_recordings_go_and_nothing_else_ever(tmp_path, options, left)
 
     assert all(path.exists() for path in foreign)
     assert paths[-left:] == [path for path in paths if path.exists()]
+
+
+def test_a_clock_that_was_set_back_costs_no_new_recording(tmp_path):
+    """As a Raspberry Pi's is at each start: what was written last goes last."""
+    paths, year = [], 366 * 86_400
+    for second in (1_800_000_000, 1_800_000_001, 40_000, 39_000, 41_000):
+        keeper = Keeper(Record(folder=str(tmp_path), after_s=0, most=3), print)
+        paths.append(Path(keeper.begin(None, words_at([("yes", second)])[0], "hall")))
+        keeper.close(PATIENCE_S)
+        if second > year:  # it was written when the clock was right, and a year later than now
+            os.utime(paths[-1], (time.time() + year, time.time() + year + len(paths)))
+
+    assert paths[-3:] == [path for path in paths if path.exists()]
 
 
 def test_a_folder_whose_recordings_are_gone_is_gone(tmp_path):

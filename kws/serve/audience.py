@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,9 @@ from operator import attrgetter
 from pathlib import Path
 
 from kws import sinks
+from kws.errors import ConfigError
+from kws.home import expanded
+from kws.roles import known
 from kws.serve import logs
 from kws.serve.build import Built
 from kws.serve.config import Sink
@@ -17,7 +21,6 @@ from kws.serve.ears import DiedError
 from kws.serve.outlets import Outlet
 from kws.serve.where import about
 from kws.sinks import Around, Fact, Heard
-from kws.thresholds import known
 
 HANDOVER_S = 1.0
 """So long what is replaced may take to finish: two with one name would get in each other's way."""
@@ -27,15 +30,20 @@ ABANDON_S = 0.1
 
 @dataclass(frozen=True)
 class Seat:
-    """A sink that is wanted, what it may know, and the sink itself, not opened yet."""
+    """A sink that is wanted, what it may know, and the sink itself, not opened yet.
+
+    files: hashes of what its settings name; None: it can't be read.
+    """
 
     wanted: Sink
     around: Around
     sink: sinks.Sink
+    files: tuple[bytes | None, ...] = ()
 
     def same(self, other: Seat) -> bool:
         """Whether the other one may go on in its place."""
-        return (self.wanted, self.around) == (other.wanted, other.around)
+        mine = (self.wanted, self.around, self.files)
+        return mine == (other.wanted, other.around, other.files)
 
     def outlet(self, free: Callable[[], object]) -> Outlet[Fact]:
         """Open it, on a thread of its own. free: waits until it may be opened."""
@@ -79,6 +87,10 @@ class Audience:
             same = next((each for each in wanted if each.same(seat)), None)
             (leave if same is None else stay).append((seat, outlet))
             wanted = [each for each in wanted if each is not same]
+        remain = [seat.sink for seat, _ in stay] + [seat.sink for seat in wanted]
+        for seat, _ in leave:
+            if isinstance(seat.sink, sinks.Retaining):
+                seat.sink.withdraw(remain)
         ended = threading.Event()
 
         def end() -> None:
@@ -129,8 +141,25 @@ def seats(built: Built, path: Path | None, playback: sinks.OnOff) -> list[Seat]:
         with about("sink", number, "keywords"):
             known(wanted.keywords, built.words, "keyword")
         with about("sink", number):
-            found.append(Seat(wanted, around, sinks.make(wanted.type, wanted.settings, around)))
+            made = sinks.make(wanted.type, wanted.settings, around)
+            found.append(Seat(wanted, around, made, _contents(wanted.settings)))
     return found
+
+
+def _contents(settings: object) -> tuple[bytes | None, ...]:
+    """Return what tells whether the files that settings name have changed: passwords, most of all.
+
+    They are named by settings that end in `_file`.
+    """
+    names = [name for name in getattr(settings, "__struct_fields__", ()) if name.endswith("_file")]
+    return tuple(_hash(value) for name in names if (value := getattr(settings, name)))
+
+
+def _hash(file: str) -> bytes | None:
+    try:
+        return hashlib.sha256(expanded(file).read_bytes()).digest()
+    except (ConfigError, OSError):
+        return None
 
 
 def _finish(outlets: list[Outlet[Fact]], timeout: float) -> None:

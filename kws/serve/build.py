@@ -11,6 +11,7 @@ from kws.card import Card, replace
 from kws.errors import ConfigError
 from kws.home import expanded
 from kws.keyword_levels import LevelRequest, at_rates, by_keyword, shipped
+from kws.roles import find_roles, known
 from kws.serve import logs
 from kws.serve.config import Config, Microphone
 from kws.serve.config import Model as Wanted
@@ -19,7 +20,7 @@ from kws.session import Model, load
 from kws.sinks import Keyword
 from kws.spotter import Spotter
 from kws.terminal.pace import at_bearable_pace, fit_verifier
-from kws.thresholds import Settings, find_roles, known
+from kws.thresholds import Settings
 from kws.verification import VerifierConfig, choose, joint_cards
 
 Words = dict[str, tuple[Keyword, str]]

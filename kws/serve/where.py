@@ -90,6 +90,14 @@ def parse(text: str) -> dict[str, Any]:
     return tomllib.loads(text)
 
 
+def loaded(text: str, path: pathlib.Path) -> dict[str, Any]:
+    """Return what a config's text says. Raises ConfigError: it is no TOML."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ConfigError(f"{path}: is no TOML: {error}") from None
+
+
 def steps(path: str) -> Path:
     """Return the steps of a msgspec path: `.model[1].path` -> ("model", 1, "path")."""
     found = [match.groups() for match in STEP.finditer(path)]

@@ -65,6 +65,16 @@ class Sink:
     def start(self) -> None:
         """Nothing: each fact has a connection of its own."""
 
+    def probe(self) -> None:
+        """Connect, and ask for nothing. Raises SinkError: there is nobody."""
+        try:
+            with closing(self._connection()) as connection:
+                connection.connect()
+        except OSError as error:
+            raise SinkError(
+                f"{self._where}: can't be reached ({error.strerror or error})"
+            ) from None
+
     def send(self, fact: Fact, /) -> None:
         """Post it. Raises SinkError: it was refused, or no try succeeded."""
         body = msgspec.json.encode(fact)

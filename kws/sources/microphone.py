@@ -13,7 +13,7 @@ from kws.errors import DeviceError
 from kws.flow import Block, DigitalSilence, Event
 from kws.sources.backlog import Backlog, Piece
 from kws.sources.clock import elapsed_s
-from kws.sources.devices import Input, find, portaudio
+from kws.sources.devices import Input, find, is_forked, portaudio
 
 QUEUE_S = 10.0
 """Seconds of audio that wait for a slow consumer at most."""
@@ -108,15 +108,30 @@ class Microphone:
                     failure = error
                     if not _is_busy(error):
                         break
+                except UnicodeDecodeError as error:
+                    raise DeviceError(
+                        f"{self.input} can't be opened: its name is not UTF-8 ({error.object!r}); "
+                        "rename it, or listen through a sound server"
+                    ) from None
         if failure is not None and _is_busy(failure):
             raise DeviceError(
                 f"{self.input} is busy: another program holds it; end that one, "
                 "or listen through a sound server (PulseAudio, PipeWire)"
             )
+        self._check_fork()
         raise DeviceError(
             f"{self.input} does not open at {self.rate} Hz ({_words(failure)}); "
             "`kws devices` lists what is there"
         )
+
+    def _check_fork(self) -> None:
+        """Raise DeviceError where that is why nothing opens."""
+        if is_forked():
+            raise DeviceError(
+                f"{self.input} does not open: PortAudio was started before this process was "
+                "forked, and works only in the process that started it; begin this one with "
+                "multiprocessing's `spawn`, or look for microphones in it alone"
+            )
 
     def _stream_with(self, channels: int) -> Any:
         return portaudio().RawInputStream(
@@ -135,6 +150,7 @@ class Microphone:
             try:
                 self._stream.start()
             except portaudio().PortAudioError as error:
+                self._check_fork()
                 raise DeviceError(f"{self.input} does not start ({_words(error)})") from None
 
     def _callback(self, data: Any, length: int, clock: Any, status: Any) -> None:

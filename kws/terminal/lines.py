@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 from kws.flow import AudioLost, Detection, DigitalSilence, Event, KeywordStuck, VerifierFailed
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""What Python makes of a byte that is no UTF-8."""
 
 
 def record(event: Event, *, audio: str | None = None) -> dict[str, Any] | None:
@@ -96,5 +101,17 @@ class Lines:
 
 
 def print_json(value: Mapping[str, Any], file: TextIO | None = None) -> None:
-    """Print one JSON object to stdout, or `file`, at once: a pipe's other end is waiting."""
-    print(json.dumps(value, ensure_ascii=False), file=file, flush=True)
+    """Print one JSON object to stdout, or `file`, at once: a pipe's other end is waiting.
+
+    Where that is not UTF-8, what is not ASCII is escaped, as are names of files that are no text.
+    """
+    out = sys.stdout if file is None else file
+    text = json.dumps(value, ensure_ascii=not _is_utf8(out))
+    print(SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text), file=out, flush=True)
+
+
+def _is_utf8(out: TextIO) -> bool:
+    try:
+        return codecs.lookup(out.encoding or "utf-8").name == "utf-8"
+    except LookupError:
+        return False
