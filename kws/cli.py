@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from kws import commands
 from kws.errors import KwsError
+from kws.interrupts import signals_end_calls
 
 # What typer raises for a wrong command line, whichever click it carries.
 ClickError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -67,7 +68,8 @@ def main(args: Sequence[str] | None = None) -> int:
             print(context.get_help())
 
     try:
-        code = typer.main.get_command(app).main(args, prog_name="kws", standalone_mode=False)
+        with signals_end_calls():
+            code = typer.main.get_command(app).main(args, prog_name="kws", standalone_mode=False)
         sys.stdout.flush()
     except KwsError as error:
         return _fail(str(error), error.exit_code)

@@ -18,7 +18,7 @@ TOP = {"kws", "export", "tests", "benchmarks"} | {
 
 LAYERS = [
     {"errors", "flow"},
-    {"card", "home", "origin", "permissions", "programs", "ring", "steps"},
+    {"card", "files", "home", "interrupts", "origin", "permissions", "programs", "ring", "steps"},
     {"session", "gates", "sources"},
     {"resample", "gate", "classifiers", "decide"},
     {"locate", "capture", "callbacks", "thresholds"},

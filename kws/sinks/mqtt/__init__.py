@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from kws.errors import ConfigError, SinkError
+from kws.files import read_regular
 from kws.home import expanded
 from kws.sinks import FACTS, Around, Fact, Heard
 from kws.sinks.mqtt.settings import Settings, check, password
@@ -102,6 +103,8 @@ class Sink:
         client.username_pw_set(given.username, password(given))
         if given.tls:
             try:
+                if given.ca_file is not None:
+                    read_regular(expanded(given.ca_file))  # TLS itself would wait for a pipe
                 client.tls_set(ca_certs=given.ca_file and str(expanded(given.ca_file)))
             except OSError as error:
                 reason = error.strerror or error

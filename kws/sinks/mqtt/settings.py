@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from kws.errors import ConfigError
+from kws.files import read_regular
 from kws.home import expanded
 from kws.origin import Strict
 from kws.sinks.mqtt.topics import slug
@@ -61,7 +62,7 @@ def password(settings: Settings) -> str | None:
     if settings.password is not None:
         raise ConfigError("mqtt: give either password or password_file")
     try:
-        return expanded(settings.password_file).read_text(encoding="utf-8").strip("\r\n")
+        return read_regular(expanded(settings.password_file)).decode().strip("\r\n")
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "no UTF-8"
         raise ConfigError(f"mqtt: {settings.password_file} can't be read ({reason})") from None
