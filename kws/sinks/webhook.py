@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from contextlib import closing
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -19,6 +20,7 @@ import msgspec
 
 from kws.errors import ConfigError, SinkError
 from kws.origin import Strict
+from kws.permissions import exposures
 from kws.sinks import Around, Fact, Heard
 
 FIRST_PAUSE_S = 0.5
@@ -65,6 +67,9 @@ class Sink:
             if not HEADER.fullmatch(header) or not (value.isascii() and value.isprintable()):
                 raise ConfigError(f"{self._where}: header {header!r} holds what headers can't")
             self._headers[header.title()] = value
+        if around.config is not None and (settings.headers or self._url.username is not None):
+            for line in exposures(Path(around.config)):
+                around.log("warning", f"{self._where}: {line}")
         self._tls = ssl.create_default_context() if self._url.scheme == "https" else None
         self._closed = threading.Event()
 

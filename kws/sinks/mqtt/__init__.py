@@ -16,7 +16,7 @@ from kws.errors import ConfigError, SinkError
 from kws.files import read_regular
 from kws.home import expanded
 from kws.sinks import FACTS, Around, Fact, Heard
-from kws.sinks.mqtt.settings import Settings, check, password
+from kws.sinks.mqtt.settings import Settings, check, exposed, password
 from kws.sinks.mqtt.topics import discovery, learn, slug
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Sink:
 
     def __init__(self, settings: Settings, around: Around) -> None:
         check(settings)
+        for line in exposed(settings, around.config):
+            around.log("warning", f"mqtt: {line}")
         self._settings, self._around = settings, around
         self._id = settings.id or slug(socket.gethostname() or "kws")
         self._port = settings.port or (8883 if settings.tls else 1883)

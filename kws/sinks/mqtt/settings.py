@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -11,6 +12,7 @@ from kws.errors import ConfigError
 from kws.files import read_regular
 from kws.home import expanded
 from kws.origin import Strict
+from kws.permissions import exposures
 from kws.sinks.mqtt.topics import slug
 
 
@@ -53,6 +55,13 @@ def check(settings: Settings) -> None:
         raise ConfigError("mqtt: ca_file is for tls; add tls = true")
     if password(settings) is not None and settings.username is None:
         raise ConfigError("mqtt: a password needs a username")
+
+
+def exposed(settings: Settings, config: str | None) -> list[str]:
+    """Return what to warn of where others can read the password, or exchange it."""
+    if settings.password_file is not None:
+        return exposures(expanded(settings.password_file))
+    return [] if settings.password is None or config is None else exposures(Path(config))
 
 
 def password(settings: Settings) -> str | None:
