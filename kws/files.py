@@ -36,16 +36,23 @@ def write_private(path: Path, content: bytes) -> None:
     One that is replaced keeps its permissions: somebody may have chosen them.
     """
     partial = path.with_name(f"{path.name}.partial")
-    partial.unlink(missing_ok=True)  # of a process that was killed
-    descriptor = os.open(partial, WRITING, PRIVATE)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        create_private(partial, content)
         with suppress(FileNotFoundError):
             partial.chmod(stat.S_IMODE(path.stat().st_mode))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def create_private(path: Path, content: bytes) -> None:
+    """Write a new file, its owner's alone; what lies there goes, and no link is followed.
+
+    Raises OSError: it can't be written, and may be there in part.
+    """
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, WRITING, PRIVATE), "wb") as file:
+        file.write(content)
 
 
 def make_private_folder(path: Path) -> list[Path]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from kws.capture import Capture
 from kws.errors import AudioError
+from kws.files import make_private_folder, write_private
 from kws.flow import Detection, Samples
 from kws.home import expanded
 from kws.serve.config import Record
@@ -100,8 +102,7 @@ class Keeper:
 
     def _tidy(self) -> None:
         """Delete the oldest recordings until the rest fits."""
-        there = self._folder.glob(f"*/*{SUFFIX}")
-        found = sorted((p for p in there if OURS.fullmatch(p.name)), key=lambda path: path.name)
+        found = sorted(_ours(self._folder), key=lambda path: path.name)
         sizes = [_size(path) for path in found]
         total, limit = sum(sizes), self._settings.most_mb * 1e6
         excess = len(found) - self._settings.most
@@ -115,17 +116,23 @@ class Keeper:
 
 
 def _store(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all. Raises OSError."""
-    partial = path.with_suffix(".partial")
+    """Write a file, whole or not at all. Raises OSError: it can't be, or would lie elsewhere."""
+    if path.parent.is_symlink():
+        raise OSError(f"{path.parent}: is a link, which is not followed; nothing is kept there")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
+        make_private_folder(path.parent)
+        write_private(path, content)
     except OSError as error:
         raise OSError(f"{path}: can't be written ({error.strerror})") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+
+
+def _ours(folder: Path) -> Iterator[Path]:
+    """Yield the recordings that were written here: neither links nor another user's files."""
+    for word in os.scandir(folder):
+        for file in os.scandir(word) if word.is_dir(follow_symlinks=False) else ():
+            named = OURS.fullmatch(file.name) and file.is_file(follow_symlinks=False)
+            if named and (os.name != "posix" or file.stat().st_uid == os.geteuid()):
+                yield Path(file.path)
 
 
 def _size(path: Path) -> int:
