@@ -15,6 +15,8 @@ from typer.core import TyperGroup
 from kws import commands
 from kws.errors import KwsError
 from kws.interrupts import signals_end_calls
+from kws.terminal.safe_output import safe_output
+from kws.text import one_line
 
 # What typer raises for a wrong command line, whichever click it carries.
 ClickError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -59,6 +61,11 @@ def main(args: Sequence[str] | None = None) -> int:
 
     0 done, 1 a check failed, 2 wrong usage or input, 3 a sound device was lost.
     """
+    with safe_output():
+        return _run(args)
+
+
+def _run(args: Sequence[str] | None) -> int:
     app = _app(cls=Commands, invoke_without_command=True)
 
     @app.callback()
@@ -96,7 +103,7 @@ def _usage(error: Any) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"kws: {' '.join(message.split())}", file=sys.stderr)
+    print(f"kws: {one_line(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

@@ -18,7 +18,18 @@ TOP = {"kws", "export", "tests", "benchmarks"} | {
 
 LAYERS = [
     {"errors", "flow"},
-    {"card", "files", "home", "interrupts", "origin", "permissions", "programs", "ring", "steps"},
+    {
+        "card",
+        "files",
+        "home",
+        "interrupts",
+        "origin",
+        "permissions",
+        "programs",
+        "ring",
+        "steps",
+        "text",
+    },
     {"session", "gates", "sources"},
     {"resample", "gate", "classifiers", "decide"},
     {"locate", "capture", "callbacks", "thresholds"},

@@ -16,6 +16,7 @@ from kws.files import PRIVATE
 from kws.home import expanded
 from kws.origin import Strict
 from kws.sinks import FACTS, Around, Fact
+from kws.text import harmless
 
 MEGABYTE = 1_000_000
 
@@ -47,7 +48,10 @@ class Sink:
 
     def send(self, fact: Fact, /) -> None:
         """Write a line. Raises SinkError: not written; nothing of it stays in the file."""
-        self._try(msgspec.json.encode(fact) + b"\n")
+        line = msgspec.json.encode(fact)
+        if not line.isascii():  # a terminal may read it
+            line = harmless(line.decode()).encode()
+        self._try(line + b"\n")
 
     def close(self) -> None:
         """Nothing: what was written is written."""
