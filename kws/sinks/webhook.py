@@ -204,7 +204,7 @@ def _checked(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        good = good and bool(parts.hostname.encode("idna"))  # as connecting would, or it raises
+        good = good and bool(str(parts.hostname).encode("idna"))  # or connecting would raise
     except ValueError:
         good = False
     if not good or not url.isascii() or re.search(r"[\x00-\x20\x7f]", url):

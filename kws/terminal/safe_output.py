@@ -41,7 +41,7 @@ def safe_output() -> Iterator[None]:
     """Let all that is printed be harmless."""
     before = sys.stdout, sys.stderr
     # None: there is no such stream, as under pythonw.
-    sys.stdout, sys.stderr = (each and SafeStream(each) for each in before)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = (each and SafeStream(each) for each in before)
     try:
         yield
     finally:

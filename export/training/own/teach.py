@@ -88,11 +88,11 @@ class _Index(msgspec.Struct):
 
 def _keep(path: Path, made: Made) -> None:
     """Write what was said, for the next run. Raises DataError."""
-    groups = [made.words, made.apart, made.near]
-    counts = [{word: len(audio) for word, audio in group.items()} for group in groups]
+    groups = made.words, made.apart, made.near
+    words, apart, near = ({word: len(audio) for word, audio in each.items()} for each in groups)
     pieces = [piece for group in groups for audio in group.values() for piece in audio]
     try:
-        archive.write(path, _Index(*counts, made.voices), [*pieces, *made.speech])
+        archive.write(path, _Index(words, apart, near, made.voices), [*pieces, *made.speech])
     except OSError as error:
         raise DataError(f"{path}: can't be written ({error.strerror}); make room") from None
 
