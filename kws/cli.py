@@ -17,6 +17,9 @@ from typer.core import TyperGroup
 
 from kws import commands
 from kws.errors import KwsError, KwsWarning
+from kws.interrupts import signals_end_calls
+from kws.terminal.safe_output import safe_output
+from kws.text import one_line
 
 # What typer raises for a wrong command line, whichever click it carries.
 ClickError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -65,6 +68,11 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     _open_streams()
     warnings.showwarning = _show_warning  # type: ignore[assignment]  # all it is called with
+    with safe_output():
+        return _run(args)
+
+
+def _run(args: Sequence[str] | None) -> int:
     app = _app(cls=Commands, invoke_without_command=True)
 
     @app.callback()
@@ -74,7 +82,8 @@ def main(args: Sequence[str] | None = None) -> int:
             print(context.get_help())
 
     try:
-        code = typer.main.get_command(app).main(args, prog_name="kws", standalone_mode=False)
+        with signals_end_calls():
+            code = typer.main.get_command(app).main(args, prog_name="kws", standalone_mode=False)
         sys.stdout.flush()
     except KwsError as error:
         return _fail(str(error), error.exit_code)
@@ -105,7 +114,7 @@ def _usage(error: Any) -> str:
 
 def _fail(message: str, code: int) -> int:
     with suppress(OSError):  # stderr may be as full as stdout
-        print(f"kws: {' '.join(message.split())}", file=sys.stderr, flush=True)
+        print(f"kws: {one_line(' '.join(message.split()))}", file=sys.stderr, flush=True)
     return code
 
 
@@ -123,7 +132,7 @@ def _open_streams() -> None:
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any) -> None:
     """Tell a warning of ours in one line, and any other as Python does."""
     if issubclass(category, KwsWarning):
-        print(f"kws: {message}", file=sys.stderr)
+        print(f"kws: {one_line(str(message))}", file=sys.stderr)
     else:
         _PYTHONS_OWN(message, category, *place)
 

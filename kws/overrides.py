@@ -10,6 +10,7 @@ import msgspec
 
 from kws import card
 from kws.errors import ConfigError
+from kws.files import read_regular, write_private
 from kws.origin import Strict
 from kws.sensitivity import HIGHEST, LOWEST
 
@@ -44,7 +45,7 @@ def read_overrides(path: str | os.PathLike[str] | None) -> Overrides:
     if path is None:
         return Overrides()
     try:
-        found = msgspec.json.decode(Path(path).read_bytes(), type=Overrides)
+        found = msgspec.json.decode(read_regular(path), type=Overrides)
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror})") from None
     except msgspec.DecodeError as error:
@@ -60,10 +61,8 @@ def read_overrides(path: str | os.PathLike[str] | None) -> Overrides:
 
 def write_overrides(path: Path, overrides: Overrides) -> None:
     """Write an override file, whole or not at all. Raises ConfigError."""
-    path = path.resolve()  # a link stays one
-    partial = path.with_name(f"{path.name}.partial")
+    content = msgspec.json.format(msgspec.json.encode(overrides), indent=2) + b"\n"
     try:
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(overrides), indent=2) + b"\n")
-        partial.replace(path)
+        write_private(path.resolve(), content)  # a link stays one
     except OSError as error:
         raise ConfigError(f"{path}: can't be written ({error.strerror})") from None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kws.card import KEY, Card, decode
 from kws.errors import CardError, ModelError
 from kws.flow import Samples
+from kws.interrupts import begin_call, finish_call
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -51,7 +52,7 @@ class Model:
         content: bytes | None = None,
     ) -> None:
         self.card, self.path, self._content = card, path, content
-        self._session = session
+        self._session, self._options = session, _run_options()
         self._states = [node for node in session.get_inputs() if node.name != "audio"]
         self._outputs = ["scores"] if card.labels else ["embedding"]
         self._outputs += [f"{node.name}.next" for node in self._states]
@@ -109,7 +110,7 @@ class Model:
         feed = {"audio": audio}
         for node, tensor in zip(self._states, state, strict=True):
             feed[node.name] = tensor
-        scores, *after = self._session.run(self._outputs, feed)
+        scores, *after = self._call(self._outputs, feed)
         return scores, after
 
     def scores(self, audio: Samples) -> Samples:
@@ -124,7 +125,20 @@ class Model:
         """
         if not self._embeds:
             raise ModelError(f"{self.path}: gives no embedding, only scores")
-        found: Samples = self._session.run(["embedding"], {"audio": audio[np.newaxis]})[0][0]
+        found: Samples = self._call(["embedding"], {"audio": audio[np.newaxis]})[0][0]
+        return found
+
+    def _call(self, outputs: list[str], feed: dict[str, Any]) -> list[Any]:
+        """Run the graph. Raises ModelError: a signal or a time limit has ended it."""
+        options = begin_call(self._options)
+        try:
+            found: list[Any] = self._session.run(outputs, feed, options)
+        except Exception:
+            if options is not None and options.terminate:
+                raise ModelError(f"{self.path}: its graph did not end; it was ended") from None
+            raise
+        finally:
+            finish_call(options)
         return found
 
     def _after_silence(self) -> State:
@@ -159,18 +173,19 @@ def _again(path: Path, content: bytes | None, card: Card) -> Model:
 def _open(file: Path, content: bytes | None) -> onnxruntime.InferenceSession:
     if content is None and not file.is_file():
         what = "is a directory" if file.is_dir() else "no such file"
+        what = "is no regular file" if file.exists() and not file.is_dir() else what
         raise ModelError(f"{file}: {what}; give the path of an .onnx file")
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
-    onnxruntime.set_default_logger_severity(3)
+    onnxruntime.set_default_logger_severity(4)  # errors are told by ours
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # The arena alone off costs memory: patterns would still hold on to it.
     options.enable_cpu_mem_arena = options.enable_mem_pattern = False
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(
             str(file) if content is None else content,
@@ -180,6 +195,15 @@ def _open(file: Path, content: bytes | None) -> onnxruntime.InferenceSession:
         )
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no base of their own
         raise ModelError(f"{file}: is not a readable ONNX model: {_reason(error)}") from None
+
+
+def _run_options() -> onnxruntime.RunOptions:
+    """Return options of calls that can be ended, about which nothing but our errors is said."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = 4
+    return options
 
 
 def _reason(error: Exception) -> str:

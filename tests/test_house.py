@@ -18,8 +18,8 @@ TOP = {"kws", "export", "tests", "benchmarks"} | {
 
 LAYERS = [
     {"errors", "flow"},
-    {"arguments", "card", "fusion", "home", "jumps", "mixing", "origin", "ring", "roles"}
-    | {"samples", "sensitivity", "steps"},
+    {"arguments", "card", "files", "fusion", "home", "interrupts", "jumps", "mixing", "origin"}
+    | {"permissions", "programs", "ring", "roles", "samples", "sensitivity", "steps", "text"},
     {"session", "gates", "sources"},
     {"resample", "gate", "classifiers", "smoothing", "verifier", "decide"},
     {"locate", "capture", "callbacks", "keyword_levels", "overrides", "thresholds"}
@@ -45,6 +45,7 @@ ONLY = {
 LONGER = {
     "kws.spotter": 300,
     "kws.card": 300,
+    "kws.session": 300,
     "kws.serve.config": 300,
     "kws.terminal.options": 300,
 }

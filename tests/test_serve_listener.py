@@ -1,6 +1,5 @@
 """A microphone's thread: what it tells, how its spotter is replaced, what is recorded."""
 
-import errno
 import json
 import os
 import threading
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from models import RATE, TONES, noise, tone
 from serving import PATIENCE_S, says
 from telling import until
+from test_sinks import full_disk
 
 from kws.cli import main
 from kws.evaluate.hearing import audio_files
@@ -313,19 +313,13 @@ def test_a_folder_whose_recordings_are_gone_is_gone(tmp_path):
     assert ["no"] == [path.name for path in tmp_path.iterdir()]
 
 
-def test_a_full_disk_costs_the_recording_alone(models, tmp_path, monkeypatch):
-    write = Path.write_bytes
-
-    def full(path, data):
-        write(path, data[: len(data) // 2])
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    words, paths, lines = kept(tmp_path / "heard", models)
+def test_a_full_disk_costs_the_recording_alone(models, tmp_path):
+    with full_disk(100):
+        words, paths, lines = kept(tmp_path / "heard", models)
 
     assert len(words) == 3
-    full_disk = "can't be written (No space left on device)"
-    assert [f"recordings: {path}: {full_disk}" for path in paths] == [text for _, text in lines]
+    why = "can't be written (File too large)"
+    assert [f"recordings: {path}: {why}" for path in paths] == [text for _, text in lines]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 

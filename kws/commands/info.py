@@ -24,13 +24,14 @@ def info(
     """Tell what a model is, from its card."""
     from kws.session import load
     from kws.terminal.lines import print_json
+    from kws.text import one_line
 
     loaded = load(model)
     if json:
         print_json(_record(loaded))
         return
     for name, text in _facts(loaded):
-        print(f"{name:16} {text}")
+        print(f"{name:16} {one_line(text)}")
 
 
 def _record(model: Model) -> dict[str, Any]:

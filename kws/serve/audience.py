@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kws import sinks
 from kws.errors import ConfigError
+from kws.files import read_regular
 from kws.home import expanded
 from kws.roles import known
 from kws.serve import logs
@@ -157,7 +158,7 @@ def _contents(settings: object) -> tuple[bytes | None, ...]:
 
 def _hash(file: str) -> bytes | None:
     try:
-        return hashlib.sha256(expanded(file).read_bytes()).digest()
+        return hashlib.sha256(read_regular(expanded(file))).digest()
     except (ConfigError, OSError):
         return None
 

@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 
 from kws import selftest
 from kws.errors import KwsError
+from kws.interrupts import time_limit
 from kws.keyword_levels import LevelRequest
 from kws.serve import heap, logs
 from kws.serve.audience import Audience, Seat, seats
@@ -28,6 +29,8 @@ from kws.sinks import Fact, Playing
 from kws.sources import Source
 
 TICK_S = 0.5
+RELOAD_S = 20.0
+"""So long models may take at a reload: who watches over this process waits for 30 s."""
 STOOD_S = 2.0
 """After so long without a tick this process stood still."""
 EARS_STOP_S, NETWORK_STOP_S, FLUSH_S, EXIT_S = 0.3, 0.1, 0.6, 0.2
@@ -162,8 +165,9 @@ class Daemon:
     def _reload(self) -> None:
         self._notify.reloading()
         try:
-            plan, wanted = self._read()
-            self._test(plan.built)
+            with time_limit(RELOAD_S):
+                plan, wanted = self._read()
+                self._test(plan.built)
             self._network.claim(plan)
         except KwsError as error:
             logs.say("error", f"{error}; nothing was changed")

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 
 from kws.capture import Capture
 from kws.errors import AudioError
+from kws.files import make_private_folder, write_private
 from kws.flow import Detection, Samples
 from kws.home import expanded
 from kws.serve.config import Record
@@ -107,8 +108,7 @@ class Keeper:
 
     def _there(self) -> list[tuple[int, Path]]:
         """Return our recordings with when they were written, in ns."""
-        there = self._folder.glob(f"*/*{SUFFIX}")
-        return [(_written(path), path) for path in there if OURS.fullmatch(path.name)]
+        return [(_written(path), path) for path in _ours(self._folder)]
 
     def _tidy(self) -> None:
         """Delete the oldest recordings until the rest fits."""
@@ -128,17 +128,23 @@ class Keeper:
 
 
 def _store(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all. Raises OSError."""
-    partial = path.with_suffix(".partial")
+    """Write a file, whole or not at all. Raises OSError: it can't be, or would lie elsewhere."""
+    if path.parent.is_symlink():
+        raise OSError(f"{path.parent}: is a link, which is not followed; nothing is kept there")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
+        make_private_folder(path.parent)
+        write_private(path, content)
     except OSError as error:
         raise OSError(f"{path}: can't be written ({error.strerror})") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+
+
+def _ours(folder: Path) -> Iterator[Path]:
+    """Yield the recordings that were written here: neither links nor another user's files."""
+    for word in os.scandir(folder) if folder.is_dir() else ():
+        for file in os.scandir(word) if word.is_dir(follow_symlinks=False) else ():
+            named = OURS.fullmatch(file.name) and file.is_file(follow_symlinks=False)
+            if named and (os.name != "posix" or file.stat().st_uid == os.geteuid()):
+                yield Path(file.path)
 
 
 def _written(path: Path) -> int:

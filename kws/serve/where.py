@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from kws.errors import ConfigError, KwsError
+from kws.files import read_regular
 
 STEP = re.compile(r"\.([\w-]+)|\[(\d+)\]|\[\.\.\.\]")
 MISSING = re.compile("Object missing required field `(.*)`")
@@ -61,7 +62,7 @@ def told(error: SettingError, path: pathlib.Path | None) -> ConfigError:
 def text(path: pathlib.Path) -> str:
     """Return what stands in a config. Raises ConfigError: it can't be read."""
     try:
-        return path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
+        return read_regular(path).decode("utf-8-sig")  # some editors begin with a mark
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file; `kws config init` writes one") from None
     except OSError as error:

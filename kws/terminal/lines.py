@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from kws.flow import AudioLost, Detection, DigitalSilence, Event, KeywordStuck, VerifierFailed
+from kws.text import one_line
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 """What Python makes of a byte that is no UTF-8."""
@@ -93,11 +94,11 @@ class Lines:
                 print_json(news)
         elif (text := sentence(event)) is not None:
             aside = None if isinstance(event, Detection) else sys.stderr
-            print(text, file=aside, flush=True)
+            print(one_line(text), file=aside, flush=True)
 
     def say(self, text: str) -> None:
         """Print a remark."""
-        print(text, file=sys.stderr, flush=True)
+        print(one_line(text), file=sys.stderr, flush=True)
 
 
 def print_json(value: Mapping[str, Any], file: TextIO | None = None) -> None:

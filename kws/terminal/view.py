@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from rich.text import Text
 
 from kws.flow import Detection, Event
 from kws.terminal.lines import sentence, share
+from kws.terminal.safe_output import drawable
+from kws.text import one_line
 
 if TYPE_CHECKING:
     from kws.spotter import Spotter
@@ -39,18 +42,22 @@ class View:
     def __init__(self, spotter: Spotter) -> None:
         self._spotter, self._title = spotter, "starting"
         self._events: deque[Text] = deque(maxlen=EVENTS)
-        self._live = Live(console=Console(), get_renderable=self._draw, refresh_per_second=5)
+        self._live = Live(
+            console=Console(file=drawable(sys.stdout)),
+            get_renderable=self._draw,
+            refresh_per_second=5,
+        )
 
     def show(self, event: Event) -> None:
         """Take note of one event."""
         text = sentence(event)
         if text is not None:
             style = "bold green" if isinstance(event, Detection) else "yellow"
-            self._events.append(Text(text, style))
+            self._events.append(Text(one_line(text), style))
 
     def say(self, text: str) -> None:
         """Change the title."""
-        self._title = text
+        self._title = one_line(text)
 
     def __enter__(self) -> View:  # noqa: PYI034 - Self came with Python 3.11
         self._live.start()
@@ -85,7 +92,7 @@ class View:
             style = "bold green" if score >= threshold else ""
             bar = _bar(_place(score), WIDTH if columns == 1 else NARROW, mark=_place(threshold))
             figures = Text.assemble((share(score), style), (f" / {share(threshold)}  ", "dim"))
-            cells.append((Text(keyword, style), bar, figures))
+            cells.append((Text(one_line(keyword), style), bar, figures))
         table, rows = Table.grid(padding=(0, 1)), -(-len(cells) // columns)
         for row in range(rows):
             table.add_row(*(part for cell in cells[row::rows] for part in cell))

@@ -64,6 +64,11 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport
         self.since = time.monotonic()
 
+    @property
+    def has_stream(self) -> bool:
+        """Whether audio of it is heard."""
+        return self._ear is not None
+
     # -- what the loop calls ----------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

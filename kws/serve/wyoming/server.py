@@ -65,11 +65,19 @@ class Server:
     # -- for connections --------------------------------------------------------------------
 
     def meet(self, client: Connection, address: str) -> bool:
-        """Return whether somebody may come in."""
-        full = len(self._connections) >= self.settings.max_streams + SPARE
-        if full or not self._door.lets_in(address):
-            self._refused(address, "too many connections" if full else "allow does not name it")
+        """Return whether somebody may come in.
+
+        Where there are as many as may be, who has had no stream for longest makes way: clients that
+        say nothing never shut others out.
+        """
+        if not self._door.lets_in(address):
+            self._refused(address)
             return False
+        if len(self._connections) >= self.settings.max_streams + SPARE:
+            silent = [each for each in self._connections if not each.has_stream]
+            oldest = min(silent, key=lambda each: each.since)
+            self._connections.remove(oldest)
+            oldest.abort()
         self._connections.add(client)
         return True
 
@@ -152,9 +160,10 @@ class Server:
             await asyncio.wait_for(self._ended.wait(), seconds)
         return self._ended.is_set()
 
-    def _refused(self, address: str, why: str) -> None:
+    def _refused(self, address: str) -> None:
         if address not in self._strangers and len(self._strangers) < STRANGERS:
             self._strangers.add(address)
+            why = "allow does not name it"
             logs.say("warning", f"wyoming: {address} was turned away: {why}")
 
     def _sweep(self) -> None:

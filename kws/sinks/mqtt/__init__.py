@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from kws.errors import ConfigError, SinkError
+from kws.files import read_regular
 from kws.home import expanded
 from kws.sinks import FACTS, Around, Fact, Heard
-from kws.sinks.mqtt.settings import Settings, check, password
+from kws.sinks.mqtt.settings import Settings, check, exposed, password
 from kws.sinks.mqtt.topics import discovery, learn, slug, triggers
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Sink:
 
     def __init__(self, settings: Settings, around: Around) -> None:
         check(settings)
+        for line in exposed(settings, around.config):
+            around.log("warning", f"mqtt: {line}")
         self._settings, self._around = settings, around
         self._id = settings.id or slug(socket.gethostname() or "kws")
         self._port = settings.port or (8883 if settings.tls else 1883)
@@ -155,6 +158,8 @@ class Sink:
         client.username_pw_set(given.username, password(given))
         if given.tls:
             try:
+                if given.ca_file is not None:
+                    read_regular(expanded(given.ca_file))  # TLS itself would wait for a pipe
                 client.tls_set(ca_certs=given.ca_file and str(expanded(given.ca_file)))
             except OSError as error:
                 reason = error.strerror or error
