@@ -94,7 +94,10 @@ def _usage(error: Any) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"kws: {' '.join(message.split())}", file=sys.stderr)
+    from kws.terminal.queued_output import queued_output
+
+    with queued_output("stderr"):  # nobody may read it: it ends nevertheless
+        print(f"kws: {' '.join(message.split())}", file=sys.stderr)
     return code
 
 
