@@ -18,7 +18,7 @@ from kws.resample import Channel
 from kws.session import Model, load
 from kws.steps import Steps
 from kws.stream import Stats, Stream
-from kws.thresholds import Settings
+from kws.thresholds import Overrides, Settings
 
 if TYPE_CHECKING:
     from kws.sources import Source
@@ -51,7 +51,7 @@ class Spotter:
         gate: str | None = None,
         channel: Channel = None,
         device: str | None = None,
-        overrides: str | os.PathLike[str] | None = None,
+        overrides: str | os.PathLike[str] | Overrides | None = None,
     ) -> None:
         several = model if isinstance(model, Sequence) and not isinstance(model, str) else [model]
         self.models = [one if isinstance(one, Model) else load(one) for one in several]

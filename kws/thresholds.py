@@ -30,18 +30,21 @@ class Overrides(Strict, frozen=True):
     decision: dict[str, float] = msgspec.field(default_factory=dict)
 
 
-def read_overrides(path: str | os.PathLike[str] | None) -> Overrides:
-    """Read an override file; None is an empty one. Raises ConfigError."""
-    if path is None:
-        return Overrides()
+def read_overrides(path: str | os.PathLike[str] | Overrides | None) -> Overrides:
+    """Read an override file; None is an empty one, and what was read is returned as it is.
+
+    Raises ConfigError.
+    """
+    if isinstance(path, Overrides) or path is None:
+        return path or Overrides()
     try:
         found = msgspec.json.decode(Path(path).read_bytes(), type=Overrides)
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror})") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: is no override file: {error}") from None
     for name, value in found.decision.items():
-        if name not in card.Decision.__struct_fields__ or value < 0:
+        if not 0 <= value <= card.DECISION_MOST_S.get(name, -1):
             raise ConfigError(f"{path}: decision parameter {name}={value} makes no sense")
     return found
 
@@ -84,7 +87,7 @@ class Settings:
         threshold: float | Mapping[str, float] | None = None,
         false_alarms: float | None = None,
         wake: Names | None = None,
-        overrides: str | os.PathLike[str] | None = None,
+        overrides: str | os.PathLike[str] | Overrides | None = None,
     ) -> None:
         changed = read_overrides(overrides)
         self._cards, self._wake, self._changed = cards, wake, changed

@@ -38,7 +38,14 @@ class Detector:
         self._first = webrtc.Detector(rate, mode)
         self.frame = self._first.frame
         hop = model.card.hop
-        if model.card.sample_rate != rate or hop % self.frame or "_silence_" not in model.labels:
+        if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+            raise ConfigError(f"gate learned takes a threshold from 0 to 1, not {threshold!r}")
+        if (
+            model.card.kind != "stream"
+            or model.card.sample_rate != rate
+            or hop % self.frame
+            or "_silence_" not in model.labels
+        ):
             raise ConfigError("this model file's network is none for gate learned; use gate webrtc")
         self._model, self._threshold = model, threshold
         self._silence = model.labels.index("_silence_")

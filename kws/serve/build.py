@@ -18,7 +18,7 @@ from kws.session import Model, load
 from kws.sinks import Keyword
 from kws.spotter import Spotter
 from kws.terminal.pace import at_bearable_pace
-from kws.thresholds import Settings, find_roles, known, merge
+from kws.thresholds import Overrides, Settings, find_roles, known, merge, read_overrides
 
 Words = dict[str, tuple[Keyword, str]]
 
@@ -27,7 +27,8 @@ Words = dict[str, tuple[Keyword, str]]
 class Built:
     """What hears: the models, and for each keyword how it is said and whose it is.
 
-    levels: the thresholds that hold now; kept: the file where they are kept.
+    levels: the thresholds that hold now; kept: the file where they are kept; overrides: what it
+    said when it was read.
     """
 
     config: Config
@@ -35,6 +36,7 @@ class Built:
     words: Words
     kept: Path
     levels: dict[str, float]
+    overrides: Overrides
 
     def spotter(self, microphone: Microphone) -> Spotter:
         """Return a new spotter for a microphone. Raises ConfigError."""
@@ -46,7 +48,7 @@ class Built:
             wake=listen.wake or None,
             gate=listen.gate or None,
             channel=microphone.channel,
-            overrides=_overrides(self.config, self.kept),
+            overrides=self.overrides,
         )
 
     @property
@@ -69,7 +71,9 @@ def build(config: Config, path: Path | None = None) -> Built:
         expanded(config.record.folder)
     models = [_model(number, wanted) for number, wanted in enumerate(config.model)]
     words, kept = _words(config, models), _kept(config, path)
-    built = Built(config, models, words, kept, _settled(config, models, kept))
+    overrides = _overrides(config, kept)
+    levels = _settled(config, models, overrides)
+    built = Built(config, models, words, kept, levels, overrides)
     for microphone in config.microphone:
         with about("listen", "gate"):  # all else was tried before
             spotter = built.spotter(microphone)
@@ -125,12 +129,13 @@ def _kept(config: Config, path: Path | None) -> Path:
     return Path("kws.thresholds.json") if path is None else path.with_suffix(".thresholds.json")
 
 
-def _overrides(config: Config, kept: Path) -> Path | None:
-    """Return the override file that holds; None: there is none yet."""
-    return kept if config.listen.overrides or kept.exists() else None
+def _overrides(config: Config, kept: Path) -> Overrides:
+    """Read the override file that holds, if there is one yet: it may change at any moment."""
+    with about("listen", "overrides"):
+        return read_overrides(kept if config.listen.overrides or kept.exists() else None)
 
 
-def _settled(config: Config, models: list[Model], kept: Path) -> dict[str, float]:
+def _settled(config: Config, models: list[Model], overrides: Overrides) -> dict[str, float]:
     """Return the thresholds that hold: the config's, else the override file's, else the cards'."""
     with about("listen", "overrides"):
         return Settings(
@@ -138,7 +143,7 @@ def _settled(config: Config, models: list[Model], kept: Path) -> dict[str, float
             keywords=_keywords(config, models),
             wake=config.listen.wake or None,
             threshold=_levels(config, models) or None,
-            overrides=_overrides(config, kept),
+            overrides=overrides,
         ).levels
 
 

@@ -153,7 +153,14 @@ def read(path: Path | None) -> Config:
     """
     if path is None:
         return Config()
-    text = where.text(path)
+    try:
+        return _understood(where.text(path), path)
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply") from None
+
+
+def _understood(text: str, path: Path) -> Config:
+    """Return what a config's text says. Raises ConfigError, RecursionError."""
     try:
         data = where.parse(text)
     except ValueError as error:
