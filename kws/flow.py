@@ -153,6 +153,17 @@ class Captured:
     time_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a spotter has done since it was made or reset. Seconds of audio."""
+
+    audio_s: float
+    open_s: float
+    lost_s: float
+    detections: int
+    inferences: int
+
+
 Event: TypeAlias = (
     Scores | Detection | AudioLost | GateChanged | KeywordStuck | DigitalSilence | Captured
 )

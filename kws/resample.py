@@ -20,6 +20,10 @@ _HALF = np.float32(0.5)
 _NOTHING = np.zeros(0, np.float32)
 
 
+class NotFiniteError(AudioError):
+    """Samples that are NaN, infinite, or too large to be squared."""
+
+
 class Resampler:
     """Blocks [n] or [n, channels] at any rate in; mono blocks at `rate_out` out.
 
@@ -62,13 +66,14 @@ class Resampler:
     def process(self, block: Block) -> list[Block]:
         """Return what became ready.
 
-        Raises AudioError: not finite, or of no usable shape; such a block leaves no trace.
+        Raises NotFiniteError, AudioError: no usable shape; such a block leaves no trace.
         """
-        mono = self._mono(block.samples)
-        power = float(mono.dot(mono)) / max(1, len(mono))
-        if not math.isfinite(power) and not np.isfinite(mono).all():
+        with np.errstate(all="ignore"):  # what overflows is found right here
+            mono = self._mono(block.samples)
+            power = float(mono.dot(mono)) / max(1, len(mono))
+        if not math.isfinite(power):
             at = block.start / block.rate
-            raise AudioError(f"the audio at {at:.2f} s has NaN or infinite samples")
+            raise NotFiniteError(f"the audio at {at:.2f} s has NaN or infinite samples")
         self.power = power
         out = []
         if block.start != self._expected or block.rate != self._rate:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from kws.callbacks import Callback, Callbacks
 from kws.capture import Capture
 from kws.chain import Chain
-from kws.flow import Block, Detection, Event
+from kws.flow import Block, Detection, Event, Stats
 from kws.loops import hear, hear_async
 from kws.resample import Channel
 from kws.session import Model, load
 from kws.steps import Steps
-from kws.stream import Stats, Stream
+from kws.stream import Stream
 from kws.thresholds import Overrides, Settings
 
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ class Spotter:
         samples: float32 in [-1, 1] or int16, [n] or [n, channels]. sample_rate: Hz; None is the
         model's. start: absolute index of the first sample; None is where the last push ended.
         A start ahead of that is a jump: audio was lost.
-        Raises AudioError: empty, not finite, another type or shape, a start in the past.
+        NaN and infinite samples are lost audio: skipped, counted, told as `AudioLost`.
+        Raises AudioError: empty, another type or shape, a start in the past. What a callback
+        raises is raised when all of it was heard.
         """
         events = self.process(self._stream.block(samples, sample_rate, start))
         return [event for event in events if isinstance(event, Detection)] if events else []
@@ -92,8 +94,7 @@ class Spotter:
     def process(self, block: Block) -> list[Event]:
         """Hear a block; return everything that became known, in order; call back for each.
 
-        Raises AudioError as `push` does. What came before the bad part was heard; the bad part
-        leaves no trace.
+        Raises what `push` does.
         """
         if self._settings.ended(self._stream.now_s):
             self.playback(on=False)
