@@ -153,19 +153,13 @@ def read(path: Path | None) -> Config:
     """
     if path is None:
         return Config()
-    try:
-        return _understood(where.text(path), path)
-    except RecursionError:
-        raise ConfigError(f"{path}: is nested too deeply") from None
-
-
-def _understood(text: str, path: Path) -> Config:
-    """Return what a config's text says. Raises ConfigError, RecursionError."""
+    text = where.text(path)
     try:
         data = where.parse(text)
-    except ValueError as error:
+        steps = where.endless(data)
+    except (ValueError, RecursionError) as error:  # the latter: nested too deeply
         raise ConfigError(f"{path}: is no TOML: {error}") from None
-    if steps := where.endless(data):
+    if steps:
         raise ConfigError(where.placed(f"{where.key(steps)}: {ENDLESS}", steps, text, path))
     try:
         found = msgspec.convert(data, Config)
