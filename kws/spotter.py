@@ -127,7 +127,6 @@ class Spotter:
 
         Begins with `reset`, and closes the source. Raises DeviceError, AudioError.
         """
-        self._stopped.clear()
         return hear(self, source, self._stopped, self._stream.end)
 
     def _microphone(self, source: Source | str | None) -> Source:
@@ -150,7 +149,10 @@ class Spotter:
             pass
 
     def stop(self) -> None:
-        """End `run` and every iteration after the block at hand. From any thread."""
+        """End `run`, or the iteration, after the block at hand; from any thread.
+
+        Where none runs, as while the microphone is still being opened, the next one ends at once.
+        """
         self._stopped.set()
 
     def __iter__(self) -> Iterator[Detection]:
@@ -159,7 +161,6 @@ class Spotter:
 
     def __aiter__(self) -> AsyncIterator[Detection]:
         """Hear the microphone without blocking the event loop; yield detections."""
-        self._stopped.clear()
         return hear_async(self, self._microphone(None), self._stopped, self._stream.end)
 
     # -- what the user asks for -------------------------------------------------------------
