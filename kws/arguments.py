@@ -67,6 +67,10 @@ def _is_path(value: object) -> bool:
     return isinstance(value, str | os.PathLike)
 
 
+def _is_overrides(value: object) -> bool:
+    return _is_path(value) or hasattr(value, "decision")
+
+
 def _is_verifier(value: object) -> bool:
     return _is_path(value) or hasattr(value, "card") or hasattr(value, "model")
 
@@ -90,7 +94,7 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "gate": (_is_text, "its name"),
     "device": (_is_text, "a part of its name"),
     "channel": (_is_channel, 'a number from 1 on, or "mean"'),
-    "overrides": (_is_path, "a path"),
+    "overrides": (_is_overrides, "a path"),
     "verify": (_is_verifier, 'a window model, its path, "bundled" or "none"'),
 }
 """What each option may be."""

@@ -12,7 +12,7 @@ from kws import card
 from kws.classifiers import Classifier, classifier
 from kws.decide import Decision, Fired
 from kws.errors import ConfigError
-from kws.flow import Block, Detection, Event, Scores, Stage, VerifierFailed
+from kws.flow import Block, Detection, Event, Scores, Stage, VerifierFailed, VerifierStats
 from kws.gate import Gate
 from kws.gates import detector
 from kws.locate import Locator
@@ -22,7 +22,7 @@ from kws.session import Model
 from kws.smoothing import Smoothing
 from kws.steps import Run, Steps, alone
 from kws.thresholds import Settings
-from kws.verifier import Verifier, VerifierStats
+from kws.verifier import Verifier
 
 if TYPE_CHECKING:
     from kws.verification import VerifierConfig

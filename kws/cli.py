@@ -113,7 +113,10 @@ def _usage(error: Any) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    with suppress(OSError):  # stderr may be as full as stdout
+    from kws.terminal.queued_output import queued_output
+
+    # Nobody may read it, or it is as full as stdout: it ends nevertheless.
+    with queued_output("stderr"), suppress(OSError):
         print(f"kws: {one_line(' '.join(message.split()))}", file=sys.stderr, flush=True)
     return code
 

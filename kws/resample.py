@@ -23,6 +23,10 @@ FAR_OVER = 100.0
 _NOTHING = np.zeros(0, np.float32)
 
 
+class NotFiniteError(AudioError):
+    """Samples that are NaN, infinite, or too large to be squared."""
+
+
 class Resampler:
     """Blocks [n] or [n, channels] at any rate in; mono blocks at `rate_out` out.
 
@@ -67,14 +71,15 @@ class Resampler:
     def process(self, block: Block) -> list[Block]:
         """Return what became ready.
 
-        Raises AudioError: not finite, or of no usable shape; such a block leaves no trace.
+        Raises NotFiniteError, AudioError: no usable shape; such a block leaves no trace.
         """
         begins = block.start != self._expected or block.rate != self._rate
-        mono, mixing = self._mono(block, Mixing() if begins else self._mixing)
-        power = float(mono.dot(mono)) / max(1, len(mono))
-        if not math.isfinite(power) and not np.isfinite(mono).all():
+        with np.errstate(all="ignore"):  # what overflows is found right here
+            mono, mixing = self._mono(block, Mixing() if begins else self._mixing)
+            power = float(mono.dot(mono)) / max(1, len(mono))
+        if not math.isfinite(power):
             at = block.start / block.rate
-            raise AudioError(f"the audio at {at:.2f} s has NaN or infinite samples")
+            raise NotFiniteError(f"the audio at {at:.2f} s has NaN or infinite samples")
         self._check(power, mixing)
         self.power, self._mixing = power, mixing
         out = self._begin(block) if begins else []

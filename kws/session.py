@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 State: TypeAlias = list[NDArray[Any]]
 """A stream model's memory, in the order of its inputs; empty for a window model."""
+
+STATE_MOST = 1 << 26
+"""Numbers in a stream model's state at most."""
 
 BUNDLED = Path(__file__).parent / "models" / "bundled.onnx"
 
@@ -58,6 +62,7 @@ class Model:
         self._outputs += [f"{node.name}.next" for node in self._states]
         self.takes_many = _takes_many(session, card)
         self._embeds = "embedding" in {node.name for node in session.get_outputs()}
+        self._shape_wanted = len(card.labels) or None
         self.initial_state = self._after_silence()
         self.gate = None if card.gate_model is None else Model.load(path, card.gate_model)
 
@@ -70,12 +75,9 @@ class Model:
             raise ModelError(f"{path!r} is no path; give that of an .onnx file")
         file = BUNDLED if path is None else Path(path)
         session = _open(file, content)
-        text = session.get_modelmeta().custom_metadata_map.get(KEY)
-        if text is None:
-            raise CardError(f"{file}: has no model card; make a kws model of it with kws export")
-        card = decode(text, where=str(file))
-        _check(session, card, file)
         try:
+            card = decode(_card_text(session, file), where=str(file))
+            _check(session, card, file)
             return cls(session, card, file, content)
         except ModelError:
             raise
@@ -103,7 +105,7 @@ class Model:
         audio: float32 [batch, samples]; a stream model takes exactly `hop` samples.
         state: what the last call returned; None is silent history.
         Returns scores float32 [batch, labels] (where the card names no labels: the embedding), and
-        the state for the next call.
+        the state for the next call. Raises ModelError: the graph fails, or gives something else.
         """
         if state is None:
             state = [_repeat(tensor, len(audio)) for tensor in self.initial_state]
@@ -111,7 +113,25 @@ class Model:
         for node, tensor in zip(self._states, state, strict=True):
             feed[node.name] = tensor
         scores, *after = self._call(self._outputs, feed)
+        if self._shape_wanted is not None and scores.shape != (len(audio), self._shape_wanted):
+            raise ModelError(
+                f"{self.path}: gives scores of shape {scores.shape} for {len(audio)} streams and "
+                f"{self._shape_wanted} labels; export it again"
+            )
         return scores, after
+
+    def _call(self, outputs: list[str], feed: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Run the graph. Raises ModelError: it fails; a signal or a time limit has ended it."""
+        options = begin_call(self._options)
+        try:
+            found: list[NDArray[Any]] = self._session.run(outputs, feed, options)
+        except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no base of their own
+            ended = options is not None and options.terminate
+            what = "its graph did not end; it was ended" if ended else "can't be run: "
+            raise ModelError(f"{self.path}: {what}{'' if ended else _reason(error)}") from None
+        finally:
+            finish_call(options)
+        return found
 
     def scores(self, audio: Samples) -> Samples:
         """Score one clip, float32 [samples] at the card's rate, in one call of a window model."""
@@ -128,22 +148,15 @@ class Model:
         found: Samples = self._call(["embedding"], {"audio": audio[np.newaxis]})[0][0]
         return found
 
-    def _call(self, outputs: list[str], feed: dict[str, Any]) -> list[Any]:
-        """Run the graph. Raises ModelError: a signal or a time limit has ended it."""
-        options = begin_call(self._options)
-        try:
-            found: list[Any] = self._session.run(outputs, feed, options)
-        except Exception:
-            if options is not None and options.terminate:
-                raise ModelError(f"{self.path}: its graph did not end; it was ended") from None
-            raise
-        finally:
-            finish_call(options)
-        return found
-
     def _after_silence(self) -> State:
         """Return the state after `window` zeros."""
-        state = [np.zeros(_shape(node.shape), _dtype(node.type)) for node in self._states]
+        shapes = [_shape(node.shape) for node in self._states]
+        if sum(math.prod(shape) for shape in shapes) > STATE_MOST:
+            raise ModelError(f"{self.path}: its state is too large; export it again")
+        state = [
+            np.zeros(shape, _dtype(node.type))
+            for shape, node in zip(shapes, self._states, strict=True)
+        ]
         if state:
             silence = np.zeros((1, self.card.hop), np.float32)
             for _ in range(-(-self.card.window // self.card.hop)):
@@ -206,6 +219,17 @@ def _run_options() -> onnxruntime.RunOptions:
     return options
 
 
+def _card_text(session: onnxruntime.InferenceSession, file: Path) -> str:
+    """Return the card as it stands in the file. Raises CardError."""
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(KEY)
+    except UnicodeDecodeError:
+        raise CardError(f"{file}: the model card is not UTF-8; export it again") from None
+    if text is None:
+        raise CardError(f"{file}: has no model card; make a kws model of it with kws export")
+    return str(text)
+
+
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
@@ -219,12 +243,15 @@ def _check(session: onnxruntime.InferenceSession, card: Card, file: Path) -> Non
     scored = "scores" if card.labels else "embedding"
     labels = outputs.get("scores", [None])[-1]
     stream = card.kind == "stream"
+    types = {node.type for node in session.get_inputs() if node.name == "audio"}
+    types |= {node.type for node in session.get_outputs() if node.name == scored}
     wrong = {
         "the graph has no input `audio` [batch, samples]": len(inputs.get("audio", [])) != 2,
         f"the graph has no output `{scored}` of two axes": len(outputs.get(scored, [])) != 2,
         f"unknown inputs {sorted(set(inputs) - states - {'audio'})}": bool(
             set(inputs) - states - {"audio"}
         ),
+        f"`audio` and `{scored}` must be float32": types != {"tensor(float)"},
         "a stream model needs `state.*` inputs": stream and not states,
         "a window model has no `state.*` inputs": not stream and bool(states),
         "some `state.*` has no output `state.*.next`": any(
@@ -233,6 +260,9 @@ def _check(session: onnxruntime.InferenceSession, card: Card, file: Path) -> Non
         f"the graph hears {hop} samples a hop, the card says {card.hop}": stream
         and isinstance(hop, int)
         and hop != card.hop,
+        f"the graph hears {hop} samples at once, the card says {card.window}": not stream
+        and isinstance(hop, int)
+        and hop != card.window,
         f"the graph gives {labels} scores, the card names {len(card.labels)} labels": isinstance(
             labels, int
         )

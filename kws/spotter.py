@@ -14,13 +14,14 @@ from kws.arguments import check_options, exclusive
 from kws.callbacks import Callback, Callbacks
 from kws.capture import Capture
 from kws.chain import Chain
-from kws.flow import Block, Detection, Event
+from kws.flow import Block, Detection, Event, Stats
 from kws.loops import hear, hear_async
+from kws.overrides import Overrides
 from kws.resample import Channel
 from kws.roles import find_roles
 from kws.session import Model, load
 from kws.steps import Steps
-from kws.stream import Stats, Stream
+from kws.stream import Stream
 from kws.thresholds import Settings
 from kws.verification import AnyVerifier, choose, joint_cards
 
@@ -58,7 +59,7 @@ class Spotter:
         gate: str | None = None,
         channel: Channel = None,
         device: str | None = None,
-        overrides: str | os.PathLike[str] | None = None,
+        overrides: str | os.PathLike[str] | Overrides | None = None,
         verify: AnyVerifier = None,
     ) -> None:
         check_options(keywords=keywords, threshold=threshold, wake=wake, false_alarms=false_alarms)
@@ -98,7 +99,9 @@ class Spotter:
         samples: float32 in [-1, 1] or int16, [n] or [n, channels]. sample_rate: Hz; None is the
         model's. start: absolute index of the first sample; None is where the last push ended.
         A start ahead of that is a jump: audio was lost.
-        Raises AudioError: empty, not finite, another type or shape, a start in the past.
+        NaN and infinite samples are lost audio: skipped, counted, told as `AudioLost`.
+        Raises AudioError: empty, another type or shape, a start in the past. What a callback
+        raises is raised when all of it was heard.
         """
         events = self.process(self._stream.block(samples, sample_rate, start))
         return [event for event in events if isinstance(event, Detection)] if events else []
@@ -106,7 +109,7 @@ class Spotter:
     def process(self, block: Block) -> list[Event]:
         """Hear a block; return everything that became known, in order; call back for each.
 
-        Raises AudioError as `push` does. What came before the bad part was heard.
+        Raises what `push` does.
         """
         if self._settings.ended(self._stream.now_s):
             self.playback(on=False)
@@ -139,7 +142,6 @@ class Spotter:
 
         Begins with `reset`, and closes the source. Raises DeviceError, AudioError.
         """
-        self._stopped.clear()
         return hear(self, source, self._stopped, self._stream.end)
 
     def _microphone(self, source: Source | str | None) -> Source:
@@ -160,7 +162,10 @@ class Spotter:
                 pass
 
     def stop(self) -> None:
-        """End `run` and every iteration after the block at hand. From any thread."""
+        """End `run`, or the iteration, after the block at hand; from any thread.
+
+        Where none runs, as while the microphone is still being opened, the next one ends at once.
+        """
         self._stopped.set()
 
     def __iter__(self) -> Iterator[Detection]:
@@ -169,7 +174,6 @@ class Spotter:
 
     def __aiter__(self) -> AsyncIterator[Detection]:
         """Hear the microphone without blocking the event loop; yield detections."""
-        self._stopped.clear()
         return hear_async(self, self._microphone(None), self._stopped, self._stream.end)
 
     # -- what the user asks for -------------------------------------------------------------

@@ -12,16 +12,19 @@ import msgspec
 from kws.card import Card
 from kws.errors import ConfigError, KwsWarning
 from kws.keyword_levels import LevelRequest, Levels, at_rates, by_keyword, merge, shipped
-from kws.overrides import read_overrides
+from kws.overrides import Overrides, read_overrides
 from kws.roles import Names, find_roles, known, near
 
 
-def _check_words(
-    words: Iterable[str], cards: Sequence[Card], path: str | os.PathLike[str] | None
+def check_words(
+    overrides: Overrides, cards: Sequence[Card], path: str | os.PathLike[str] | None
 ) -> None:
-    """Warn of words that no model knows: a slip, or what was tuned for another model."""
+    """Warn of words that no model knows: a slip, or what was tuned for another model.
+
+    path: that of the override file.
+    """
     names = [label.name for one in cards for label in one.keywords]
-    for word in sorted({*words} - {*names}):
+    for word in sorted({*overrides.thresholds, *overrides.sensitivity} - {*names}):
         text = f"{path}: unknown keyword {word!r} is ignored; {near(word, names)}"
         warnings.warn(text, KwsWarning, stacklevel=2)
 
@@ -55,10 +58,11 @@ class Settings:
         sensitivity: Levels | None = None,
         false_alarms: Levels | None = None,
         wake: Names | None = None,
-        overrides: str | os.PathLike[str] | None = None,
+        overrides: str | os.PathLike[str] | Overrides | None = None,
     ) -> None:
         changed = read_overrides(overrides)
-        _check_words([*changed.thresholds, *changed.sensitivity], cards, overrides)
+        if not isinstance(overrides, Overrides):
+            check_words(changed, cards, overrides)
         self._cards, self._wake, self._changed = cards, wake, changed
         self.needs_wake = wake is not None
         self.rules = [msgspec.structs.replace(one.decision, **changed.decision) for one in cards]

@@ -210,6 +210,9 @@ def test_lost_samples_show_as_a_jump_by_the_clock(streams, monkeypatch, overflow
     first = next(blocks)
     clock[0] += 0.1 + late
     streams[0].bring([0.1] * 10, overflow=overflow)
+    for _ in range(0 if overflow else 6):  # it shows in a moment that nothing was kept
+        clock[0] += 0.1
+        streams[0].bring([0.1] * 10)
     second = next(blocks)
     source.close()
 

@@ -44,7 +44,7 @@ ONLY = {
 
 LONGER = {
     "kws.spotter": 300,
-    "kws.card": 300,
+    "kws.card": 350,
     "kws.session": 300,
     "kws.serve.config": 300,
     "kws.terminal.options": 300,

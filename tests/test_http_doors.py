@@ -23,8 +23,10 @@ from test_http import TOKEN, accepted, home, living, recording, upgrade
 
 from kws.errors import AudioError
 from kws.serve import logs, seldom
+from kws.serve.audience import Audience
 from kws.serve.http import listen
 from kws.serve.http.clip import decode
+from kws.sinks import Playing
 
 __all__ = ["home"]
 
@@ -697,6 +699,15 @@ def test_strangers_can_not_fill_the_log(lines, monkeypatch):
         ("warning", "again (and 90 more like it, before)"),
         ("warning", "and again"),
     ]
+
+
+def test_who_turns_the_playback_on_and_off_can_not_fill_the_log(lines):
+    """Any client may do so, as often as it likes."""
+    audience = Audience()
+    for number in range(100):
+        audience.tell(Playing(wall_time=0.0, on=number % 2 == 0))
+
+    assert lines == [("info", f"playback {('on', 'off')[n % 2]}") for n in range(seldom.LINES)]
 
 
 def test_no_line_gives_a_terminal_orders(caplog):

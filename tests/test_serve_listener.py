@@ -115,13 +115,11 @@ def test_silence_and_standstill_are_noticed(models):
 
 def test_a_spotter_that_fails_is_its_listener_s_failure(models):
     source = Given(SOUND)
-    source.blocks[5].samples.flags.writeable = True
-    source.blocks[5].samples[3] = np.nan
+    source.blocks[5] = Block(np.zeros((2, 2, 2), np.float32), source.blocks[5].start, RATE)
     one, facts = listened(source, Spotter(models["stream"]))
 
-    assert "NaN" in str(one.failure)
+    assert "shape" in str(one.failure)
     assert not facts
-    source.blocks[5].samples[3] = 0
 
 
 @settings(max_examples=60, deadline=None)

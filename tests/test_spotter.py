@@ -104,7 +104,6 @@ def test_any_rate_type_and_number_of_channels(spotter, rate, kind):
         np.zeros(0, np.float32),
         np.zeros(9),
         np.zeros(9, np.int32),
-        np.full(9, np.nan, np.float32),
         np.zeros((2, 2, 2), np.float32),
         np.zeros((0, 2), np.int16),
         np.zeros((1, 17), np.int16),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -35,13 +36,14 @@ def serve(
     from kws.serve.daemon import Daemon
     from kws.serve.notify import Notify
     from kws.sources.devices import portaudio
+    from kws.terminal.queued_output import queued_output
     from kws.terminal.quiet import quiet_libraries
 
     path = config or existing_path()
     if path is not None:
         path = path.absolute()
         _go_to(path.parent)
-    with quiet_libraries():
+    with quiet_libraries(), queued_output("stderr"):
         if check:
             _check(path)
             return
@@ -53,6 +55,7 @@ def serve(
         try:
             daemon.run()
         finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             if daemon.stuck:
                 _leave_soon(sys.exc_info()[1])
 

@@ -20,8 +20,9 @@ from kws.serve.build import Built
 from kws.serve.config import Sink
 from kws.serve.ears import DiedError
 from kws.serve.outlets import Outlet
+from kws.serve.seldom import Seldom
 from kws.serve.where import about
-from kws.sinks import Around, Fact, Heard
+from kws.sinks import Around, Fact, Heard, Playing
 
 HANDOVER_S = 1.0
 """So long what is replaced may take to finish: two with one name would get in each other's way."""
@@ -76,6 +77,7 @@ class Audience:
         self._seats: list[tuple[Seat, Outlet[Fact]]] = []
         self._left: list[Outlet[Fact]] = []  # replaced, but perhaps not at their end yet
         self._telling = threading.Lock()  # or one that leaves might be told after its end
+        self._playing = Seldom()
 
     def arrange(self, wanted: list[Seat]) -> None:
         """Tell these from now on; those that stay the same go on as they are.
@@ -106,7 +108,8 @@ class Audience:
 
     def tell(self, fact: Fact) -> None:
         """Tell everyone, without waiting for anyone. From any thread."""
-        logs.tell(fact)
+        # Any client may turn the playback on and off, without end.
+        logs.tell(fact, self._playing.say if isinstance(fact, Playing) else logs.say)
         with self._telling:
             for _, outlet in self._seats:
                 outlet.put(fact)
@@ -136,7 +139,7 @@ class Audience:
 def seats(built: Built, path: Path | None, playback: sinks.OnOff) -> list[Seat]:
     """Make the sinks that the config names; nothing is opened. Raises ConfigError."""
     names = tuple(each.name for each in built.config.microphone)
-    around = Around(built.keywords, names, playback, logs.say, None if path is None else str(path))
+    around = Around(built.keywords, names, playback, _say, None if path is None else str(path))
     found = []
     for number, wanted in enumerate(built.config.sinks):
         with about("sink", number, "keywords"):
@@ -161,6 +164,14 @@ def _hash(file: str) -> bytes | None:
         return hashlib.sha256(read_regular(expanded(file))).digest()
     except (ConfigError, OSError):
         return None
+
+
+_WARNINGS = Seldom()
+
+
+def _say(level: str, text: str) -> None:
+    """Write a line of a sink; of warnings, which a broker's clients can cause, so many a minute."""
+    (_WARNINGS.say if level == "warning" else logs.say)(level, text)
 
 
 def _finish(outlets: list[Outlet[Fact]], timeout: float) -> None:

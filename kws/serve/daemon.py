@@ -171,6 +171,8 @@ class Daemon:
             self._network.claim(plan)
         except KwsError as error:
             logs.say("error", f"{error}; nothing was changed")
+        except Exception as error:  # noqa: BLE001 - what no file should do must not end it either
+            logs.say("error", f"{type(error).__name__}: {error}; nothing was changed")
         else:
             self._plan, self._seats = plan, wanted
             logs.begin(self._built.config.log)

@@ -126,6 +126,8 @@ class Listener:
         found = spotter.process(block)
         after, ended = spotter.stats, time.monotonic()
         self.vital.tally.heard(before, after, ended - began, ended)
+        heard_s = after.audio_s - before.audio_s
+        unusable = heard_s < (block.end - block.start - 0.5) / block.rate
         for event in [*self._source.poll_events(), *found]:
             self._take(event)
         if keeper is not None:
@@ -139,7 +141,8 @@ class Listener:
         self.vital.heard(
             time.monotonic(),
             level_db=spotter.level_db,
-            gate_open=spotter.gate_open,
+            gate_open=spotter.gate_open and heard_s > 0,
+            unusable=unusable,
             scored=after.inferences > before.inferences,
         )
 

@@ -94,9 +94,11 @@ def parse(text: str) -> dict[str, Any]:
 def loaded(text: str, path: pathlib.Path) -> dict[str, Any]:
     """Return what a config's text says. Raises ConfigError: it is no TOML."""
     try:
-        return parse(text)
-    except ValueError as error:
+        data = parse(text)
+        endless(data)  # walks through all of it
+    except (ValueError, RecursionError) as error:  # the latter: nested too deeply
         raise ConfigError(f"{path}: is no TOML: {error}") from None
+    return data
 
 
 def steps(path: str) -> Path:

@@ -14,6 +14,7 @@ from kws.flow import Block, DigitalSilence, Event
 from kws.sources.backlog import Backlog, Piece
 from kws.sources.clock import elapsed_s
 from kws.sources.devices import Input, find, is_forked, portaudio
+from kws.sources.gaps import Arrived, GapMeter
 
 QUEUE_S = 10.0
 """Seconds of audio that wait for a slow consumer at most."""
@@ -23,8 +24,6 @@ FIRST_BLOCK_S, STALLED_S = 10.0, 3.0
 """Seconds without a callback after which the device is lost; some start slowly."""
 WAIT_S = 0.25
 """Seconds between two looks at whether it still lives."""
-LATE_S = 2.0
-"""Seconds that a callback comes too late only where something stood still."""
 SILENT_S = 3.0
 """Seconds of nothing but zeros: no live microphone gives them."""
 BUSY_WAITS_S = (0.0, 0.3, 0.6, 1.2)
@@ -56,11 +55,10 @@ class Microphone:
         self.input = device if isinstance(device, Input) else find(device)
         self.rate = rate or self.input.rate
         self.overflows = 0
-        self._backlog = Backlog(self.rate, QUEUE_S)
+        self._backlog, self._gaps = Backlog(self.rate, QUEUE_S), GapMeter(self.rate)
         self._zeros, self._events = Zeros(self.rate), list[Event]()
         self._device = threading.Lock()  # starting and closing exclude each other
         self.channels, self._stream = self._open(channel)
-        self._called = 0.0  # when the last callback came
 
     def __iter__(self) -> Iterator[Block]:
         """Deliver blocks until closed."""
@@ -158,15 +156,12 @@ class Microphone:
         delay = clock.currentTime - clock.inputBufferAdcTime
         if not 0 < delay < QUEUE_S:  # not every system tells when the first sample was heard
             delay = length / self.rate
-        now = elapsed_s()
-        late = now - self._called - length / self.rate
-        self._called = now
-        # An overflow does not say how much is gone: the clock does. Late without one: this process
-        # stood still, or the computer slept, and the sound system may have kept some or nothing.
-        overflow = bool(status.input_overflow) or (self._backlog.end > 0 and late > LATE_S)
-        self.overflows += overflow
-        missing = max(1, round(late * self.rate)) if overflow else 0
-        self._backlog.push(bytes(data), length, time.time() - delay, missing=missing)
+        arrived = Arrived(bytes(data), length, time.time() - delay)
+        # An overflow does not say how much is gone: the clock does.
+        overflow = bool(status.input_overflow)
+        for each in self._gaps.process(arrived, elapsed_s(), overflow=overflow):
+            self.overflows += each.missing > 0
+            self._backlog.push(each.data, each.length, each.wall_time, missing=each.missing)
 
     def _check_alive(self, waited: float) -> None:
         """Raise DeviceError when it is gone: its callbacks just stop, nobody says so."""

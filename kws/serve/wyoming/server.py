@@ -50,7 +50,7 @@ class Server:
         self._ears: set[Ear] = set()
         self._connections: set[Connection] = set()
         self._strangers: set[str] = set()
-        self._complaints = Seldom()
+        self._complaints, self._notes = Seldom(), Seldom()
         self._ended = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="wyoming", daemon=True)
@@ -97,6 +97,10 @@ class Server:
         """End a stream."""
         ear.close()
         self._ears.discard(ear)
+
+    def note(self, text: str) -> None:
+        """Log what a client's audio held, unless that is often."""
+        self._notes.say("info", text)
 
     def complain(self, text: str, level: str = "warning") -> None:
         """Log what a client did wrong, or what went wrong with it, unless that is often."""
