@@ -66,6 +66,7 @@ class Spotter:
         self._chain = Chain(self.models, self._settings, gate=gate, channel=channel)
         self._callbacks = Callbacks()
         self._stream = Stream(self._chain, self._callbacks.tell)
+        self.consumer = self._stream  # which knows what it wants of a microphone
         self._device, self._channel = device, channel
         self._stopped = threading.Event()
 
@@ -133,7 +134,7 @@ class Spotter:
         if source is None or isinstance(source, str):
             from kws.sources.microphone import Microphone
 
-            return Microphone(source or self._device, channel=self._channel)
+            return Microphone(source or self._device, channel=self._channel, consumer=self.consumer)
         return source
 
     def events(self, source: Source | str | None = None) -> Iterator[Event]:

@@ -18,7 +18,7 @@ TOP = {"kws", "export", "tests", "benchmarks"} | {
 
 LAYERS = [
     {"errors", "flow"},
-    {"card", "home", "origin", "ring", "steps"},
+    {"block_sizes", "card", "home", "origin", "ring", "steps"},
     {"session", "gates", "sources"},
     {"resample", "gate", "classifiers", "decide"},
     {"locate", "capture", "callbacks", "thresholds"},
