@@ -66,7 +66,11 @@ class Resampler:
     @property
     def latency(self) -> int:
         """How far the output may lie behind the input, in samples of the output rate."""
-        return _lag(self._rate, self._rate_out) if self._rate else 0
+        return self.latency_at(self._rate) if self._rate else 0
+
+    def latency_at(self, rate: int) -> int:
+        """Return the same for input at `rate` Hz."""
+        return _lag(rate, self._rate_out)
 
     def process(self, block: Block) -> list[Block]:
         """Return what became ready.
@@ -85,7 +89,9 @@ class Resampler:
         out = self._begin(block) if begins else []
         self._expected = block.end
         if self._stream is not None:
-            return out + self._emit(self._stream.resample_chunk(mono), block)
+            # As [n, 1], for what soxr does to [n] in Python costs as much as to resample it.
+            samples: Samples = self._stream.resample_chunk(mono[:, np.newaxis])[:, 0]
+            return out + self._emit(samples, block)
         self._out = block.end + self._shift
         if mono is not block.samples or self._shift:
             block = Block(mono, block.start + self._shift, block.rate, block.wall_time)

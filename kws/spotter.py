@@ -82,6 +82,7 @@ class Spotter:
         self._chain = Chain(self.models, self._settings, gate=gate, channel=channel, verify=pair)
         self._callbacks, self._device, self._channel = Callbacks(), device, channel
         self._stream = Stream(self._chain, self._callbacks.tell)
+        self.consumer = self._stream  # which knows what it wants of a microphone
         self._stopped, self._changing = threading.Event(), threading.RLock()
 
     def reset(self) -> None:
@@ -148,7 +149,7 @@ class Spotter:
         if source is None or isinstance(source, str):
             from kws.sources.microphone import Microphone
 
-            return Microphone(source or self._device, channel=self._channel)
+            return Microphone(source or self._device, channel=self._channel, consumer=self.consumer)
         return source
 
     def events(self, source: Source | str | None = None) -> Iterator[Event]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kws.block_sizes import BlockSizes
 from kws.callbacks import Deferred
 from kws.capture import Capture
 from kws.chain import Chain
@@ -249,6 +250,15 @@ class Stream:
         capture = Capture(self._chain.gate, word, seconds, until_silence, self._last)
         self._captures.append(capture)
         return capture
+
+    def block_sizes(self, rate: int) -> BlockSizes:
+        """Return the sizes of blocks at `rate` Hz with which no hop waits for the next block."""
+        return self._chain.block_sizes(rate)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the gate is closed and nothing is captured: a block may wait for the next one."""
+        return not (self._chain.gate.open or self._captures)
 
     @property
     def stats(self) -> Stats:

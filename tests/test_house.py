@@ -18,8 +18,9 @@ TOP = {"kws", "export", "tests", "benchmarks"} | {
 
 LAYERS = [
     {"errors", "flow"},
-    {"arguments", "card", "files", "fusion", "home", "interrupts", "jumps", "mixing", "origin"}
-    | {"permissions", "programs", "ring", "roles", "samples", "sensitivity", "steps", "text"},
+    {"arguments", "block_sizes", "card", "files", "fusion", "home", "interrupts", "jumps"}
+    | {"mixing", "origin", "permissions", "programs", "ring", "roles", "samples", "sensitivity"}
+    | {"steps", "text"},
     {"session", "gates", "sources"},
     {"resample", "gate", "classifiers", "smoothing", "verifier", "decide"},
     {"locate", "capture", "callbacks", "keyword_levels", "overrides", "thresholds"}
@@ -45,7 +46,9 @@ ONLY = {
 LONGER = {
     "kws.spotter": 300,
     "kws.card": 350,
+    "kws.chain": 300,
     "kws.session": 300,
+    "kws.stream": 300,
     "kws.serve.config": 300,
     "kws.terminal.options": 300,
 }

@@ -69,11 +69,12 @@ def listen(
             verify=verify,
             live=True,
         )
-        source, title = _source(device, channel, demo=demo)
+        source, title = _source(device, channel, spotter, demo=demo)
         with queued_output("stdout", failed=spotter.stop) as outputs:
             with closing(source), _view(spotter, json=json) as view:
                 try:
-                    for event in spotter.listen(Announced(source, lambda: view.say(title))):
+                    heard = Observed(source, lambda: view.say(title), view.draw)
+                    for event in spotter.listen(heard):
                         view.show(event)
                 except KeyboardInterrupt:
                     pass
@@ -81,19 +82,21 @@ def listen(
             _summary(spotter, _unread(outputs), json=json)
 
 
-class Announced:
-    """A source that says when its first block came."""
+class Observed:
+    """A source that says when its first block came, and when each one was heard."""
 
-    def __init__(self, source: Source, announce: Callable[[], None]) -> None:
-        self._source, self._announce = source, announce
+    def __init__(
+        self, source: Source, announce: Callable[[], None], heard: Callable[[], None]
+    ) -> None:
+        self._source, self._announce, self._heard = source, announce, heard
         self.rate, self.live = source.rate, source.live
 
     def __iter__(self) -> Iterator[Block]:
-        blocks = iter(self._source)
-        for first in blocks:
-            self._announce()
-            yield first
-            yield from blocks
+        for number, block in enumerate(self._source):
+            if not number:
+                self._announce()
+            yield block
+            self._heard()
 
     def poll_events(self) -> list[Event]:
         """What the source noticed."""
@@ -104,12 +107,16 @@ class Announced:
         self._source.close()
 
 
-def _source(device: str | None, channel: str | None, *, demo: bool) -> tuple[Source, str]:
-    """Return what to listen to, and words for it."""
+def _source(
+    device: str | None, channel: str | None, spotter: Spotter, *, demo: bool
+) -> tuple[Source, str]:
+    """Return what the spotter is to hear, and words for it."""
     from kws.sources.microphone import Microphone
 
     try:
-        microphone = Microphone(device, channel=options.parse_channel(channel))
+        microphone = Microphone(
+            device, channel=options.parse_channel(channel), consumer=spotter.consumer
+        )
     except DeviceError as error:
         if not demo or device is not None:
             raise

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from kws.serve.config import Microphone
+    from kws.serve.ears import MicrophoneRequest
     from kws.sources import Source
 
 
@@ -102,7 +102,7 @@ def _go_to(folder: Path) -> None:
         raise ConfigError(f"{folder}: can't be entered ({error.strerror})") from None
 
 
-def _microphone(wanted: Microphone) -> Source:
-    from kws.sources.microphone import Microphone as Opened
+def _microphone(wanted: MicrophoneRequest) -> Source:
+    from kws.sources.microphone import Microphone
 
-    return Opened(wanted.device or None, channel=wanted.channel)
+    return Microphone(wanted.device or None, channel=wanted.channel, consumer=wanted.consumer)

@@ -18,8 +18,8 @@ from kws.keyword_levels import LevelRequest
 from kws.serve import heap, logs
 from kws.serve.audience import Audience, Seat, seats
 from kws.serve.build import Built, build
-from kws.serve.config import Microphone, read
-from kws.serve.ears import DiedError, Ears
+from kws.serve.config import read
+from kws.serve.ears import DiedError, Ears, MicrophoneRequest
 from kws.serve.http.house import House
 from kws.serve.network import Network, Plan, planned
 from kws.serve.notify import Notify
@@ -47,7 +47,7 @@ class Daemon:
     """
 
     def __init__(
-        self, path: Path | None, make: Callable[[Microphone], Source], notify: Notify
+        self, path: Path | None, make: Callable[[MicrophoneRequest], Source], notify: Notify
     ) -> None:
         heap.keep_small()
         self._path, self._notify = path, notify

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kws.block_sizes import BlockSizes
 from kws.flow import AudioLost, Block, Detection, DigitalSilence, Event, VerifierFailed
 from kws.serve import logs
 from kws.serve.build import Words
@@ -79,6 +80,16 @@ class Listener:
     def do(self, action: Callable[[Spotter], None]) -> None:
         """Let the spotter, the next one if there is one, do something. From any thread."""
         self._actions.append(lambda: action((self._next or self._hearing).spotter))
+
+    def block_sizes(self, rate: int) -> BlockSizes:
+        """Return the sizes of blocks at `rate` Hz that fit the spotter that hears now."""
+        return self._hearing.spotter.consumer.block_sizes(rate)
+
+    @property
+    def idle(self) -> bool:
+        """Whether a block may wait for the next one: nobody follows live, no word is being said."""
+        watched = self._tap is not None and self._tap.followed
+        return self._hearing.spotter.consumer.idle and not watched
 
     def close(self) -> None:
         """Stop, from any thread."""
@@ -190,8 +201,9 @@ class Listener:
         """Let the new spotter hear the last seconds; what it finds in them was told before."""
         if self._next is not None:
             self._next.close(0.0)
-        for block in self._recent:
-            hearing.spotter.process(block)
+        for number, block in enumerate(self._recent):
+            sizes = hearing.spotter.consumer.block_sizes(block.rate)
+            hearing.spotter.process(block if number else sizes.align(block))
         heard_s = _end_s(self._recent[-1]) if self._recent else 0.0
         self._next, self._next_end_s = hearing, heard_s + CALM_S
 

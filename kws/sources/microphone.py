@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from kws.block_sizes import Consumer, default_sizes
 from kws.errors import DeviceError
-from kws.flow import Block, DigitalSilence, Event
+from kws.flow import Block, DigitalSilence, Event, Samples
 from kws.sources.backlog import Backlog, Piece
 from kws.sources.clock import elapsed_s
 from kws.sources.devices import Input, find, is_forked, portaudio
@@ -18,8 +19,6 @@ from kws.sources.gaps import Arrived, GapMeter
 
 QUEUE_S = 10.0
 """Seconds of audio that wait for a slow consumer at most."""
-BLOCK_S = 0.04
-"""Seconds a callback: half of a short hop, so that few wake-ups cost little delay."""
 FIRST_BLOCK_S, STALLED_S = 10.0, 3.0
 """Seconds without a callback after which the device is lost; some start slowly."""
 WAIT_S = 0.25
@@ -37,7 +36,9 @@ class Microphone:
 
     device: part of its name, or the Input; None: the default one. channel: what the spotter
     will listen to, a number from 1 or "mean"; None: one or two channels are opened, and of more
-    the first. rate: Hz; None: the device's own.
+    the first. rate: Hz; None: the device's own. consumer: the spotter that
+    hears it, by which blocks are sized, and wait for each other while it is idle: each time that
+    this process wakes costs more than what it hears then.
 
     Blocks are float32 [n, channels] with the wall time of their first sample. Recording begins
     with the iteration. `lost`: samples dropped because nobody took them for 10 s; `overflows`:
@@ -50,30 +51,48 @@ class Microphone:
     live = True
 
     def __init__(
-        self, device: str | Input | None = None, *, channel: Channel = None, rate: int | None = None
+        self,
+        device: str | Input | None = None,
+        *,
+        channel: Channel = None,
+        rate: int | None = None,
+        consumer: Consumer | None = None,
     ) -> None:
         self.input = device if isinstance(device, Input) else find(device)
         self.rate = rate or self.input.rate
         self.overflows = 0
         self._backlog, self._gaps = Backlog(self.rate, QUEUE_S), GapMeter(self.rate)
         self._zeros, self._events = Zeros(self.rate), list[Event]()
+        self._consumer = consumer
+        self._sizes = (consumer.block_sizes if consumer else default_sizes)(self.rate)
         self._device = threading.Lock()  # starting and closing exclude each other
         self.channels, self._stream = self._open(channel)
 
     def __iter__(self) -> Iterator[Block]:
         """Deliver blocks until closed."""
         self._start()
+        end: int | None = None
+        pair = False
         waited = 0.0  # not by the clock, which runs on while this process is stopped
         while not self._backlog.closed:
-            piece = self._backlog.take(WAIT_S)
+            pair = not pair and self._consumer is not None and self._consumer.idle
+            piece = self._backlog.take(WAIT_S, least=2 if pair else 1)
             if piece is None:
                 waited += WAIT_S
                 self._check_alive(waited)
                 continue
             waited = 0.0
-            samples = np.frombuffer(piece.data, np.float32).reshape(-1, self.channels)
-            self._events += self._zeros.process(piece, sound=bool(samples.any()))
-            yield Block(samples, piece.start, self.rate, piece.wall_time)
+            block = self._block(piece)
+            yield self._sizes.align(block) if self._consumer and piece.start != end else block
+            end = piece.end
+
+    def _block(self, piece: Piece) -> Block:
+        """Return a piece as a block, having looked whether the device is silent."""
+        samples: Samples = np.ndarray((piece.length, self.channels), np.float32, piece.data)
+        # One sample tells it nearly always, much sooner than a look at all of them.
+        sound = bool(samples[-1, 0]) or bool(samples.any())
+        self._events += self._zeros.process(piece, sound=sound)
+        return Block(samples, piece.start, self.rate, piece.wall_time)
 
     @property
     def lost(self) -> int:
@@ -137,7 +156,7 @@ class Microphone:
             samplerate=self.rate,
             channels=channels,
             dtype="float32",
-            blocksize=round(BLOCK_S * self.rate),
+            blocksize=self._sizes.every,
             callback=self._callback,
         )
 

@@ -100,6 +100,9 @@ class Lines:
         """Print a remark."""
         print(one_line(text), file=sys.stderr, flush=True)
 
+    def draw(self) -> None:
+        """Do nothing: a line stays as it was printed."""
+
 
 def print_json(value: Mapping[str, Any], file: TextIO | None = None) -> None:
     """Print one JSON object to stdout, or `file`, at once: a pipe's other end is waiting.
