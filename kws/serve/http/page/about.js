@@ -49,6 +49,7 @@ function card(one) {
     licence: one.licence,
     languages: (one.languages ?? []).join(", "),
     gate: one.gate?.name ?? "none",
+    verifier: one.verifier,
     made: `${one.date} with ${one.producer}`,
   };
   const list = made("dl");
