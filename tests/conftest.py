@@ -11,11 +11,11 @@ from kws.session import load
 __all__ = ["recordings"]
 
 DEVICES = {
-    "daemon", "devices", "examples", "http", "http_clients", "http_doors", "listen", "live",
-    "microphone", "network", "openapi", "page", "playback", "record", "serve", "serve_config",
-    "serve_listener", "serve_microphone", "serve_outlets", "serve_streams", "service", "sinks",
-    "sinks_desktop", "sinks_mqtt", "sinks_webhook", "soak", "spread", "tune", "wyoming",
-    "wyoming_limits",
+    "daemon", "damaged_files", "devices", "examples", "http", "http_clients", "http_doors",
+    "interrupts", "listen", "live", "microphone", "network", "openapi", "page", "playback",
+    "queued_output", "record", "serve", "serve_config", "serve_listener", "serve_microphone",
+    "serve_outlets", "serve_streams", "service", "sinks", "sinks_desktop", "sinks_mqtt",
+    "sinks_webhook", "soak", "spread", "tune", "verifier_serve", "wyoming", "wyoming_limits",
 }  # fmt: skip
 """What waits for sound, ports, systemd and browsers, which only one process may use at a time."""
 

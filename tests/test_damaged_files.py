@@ -20,9 +20,9 @@ from kws import selftest
 from kws.card import KEY, Decision, SelfTest, encode, replace
 from kws.errors import ConfigError, ModelError
 from kws.gates import detector
+from kws.overrides import read_overrides
 from kws.selftest import deviation
 from kws.session import load
-from kws.thresholds import read_overrides
 
 __all__ = ["kws", "service"]
 

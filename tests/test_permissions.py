@@ -12,13 +12,13 @@ from command import kws, model
 from telling import PATIENCE_S, World, heard
 from test_serve_listener import words_at
 
+from kws.overrides import Overrides, write_overrides
 from kws.recording.shelf import Shelf
 from kws.serve import logs
 from kws.serve.config import Record
 from kws.serve.http.settings import Http
 from kws.serve.http.web import check
 from kws.serve.keeping import Keeper
-from kws.thresholds import Overrides, write_overrides
 
 __all__ = ["kws", "model"]
 
