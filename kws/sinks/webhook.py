@@ -79,8 +79,7 @@ class Sink:
     def probe(self) -> None:
         """Connect, and ask for nothing. Raises SinkError: there is nobody."""
         try:
-            with closing(self._connection()) as connection:
-                connection.connect()
+            self._connection(time.monotonic() + self._settings.timeout_s).close()
         except OSError as error:
             raise SinkError(
                 f"{self._where}: can't be reached ({error.strerror or error})"
