@@ -50,7 +50,8 @@ def learning(network: Verifier, layers: int, middle: Tensor) -> Tensor:
         x = layer(x)
     x = network.encoder.norm(x)
     steps, width = network.config.steps, network.config.width
-    return x.reshape(-1, steps, network.config.positions // steps, width).mean(2)
+    found: Tensor = x.reshape(-1, steps, network.config.positions // steps, width).mean(2)
+    return found
 
 
 def shards(

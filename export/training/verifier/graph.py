@@ -27,7 +27,7 @@ class Unfolded(nn.Module):
         self.stride = conv.stride[0]
         self.linear = nn.Linear(taps * into, out)
         self.linear.weight = nn.Parameter(conv.weight.transpose(1, 2).reshape(out, -1).clone())
-        self.linear.bias = conv.bias
+        self.linear.bias = conv.bias  # type: ignore[assignment] # they have one
 
     def forward(self, x: Tensor) -> Tensor:
         """Return each output from its frame and the two beside it."""
@@ -70,7 +70,10 @@ class Exported(nn.Module):
         self.front = front_end(network.config)
         self.conv1, self.conv2 = Unfolded(encoder.conv1), Unfolded(encoder.conv2)
         self.positions, self.norm = encoder.positions, encoder.norm
-        self.layers = nn.ModuleList(Attention(layer) for layer in encoder.layers)
+        self.layers = nn.ModuleList(
+            Attention(layer)  # type: ignore[arg-type] # the list doesn't say what it holds
+            for layer in encoder.layers
+        )
         self.head = ExportedHead(network.head)
 
     def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,4 +174,4 @@ def front_bins() -> np.ndarray:
     """Return which bins of the transform any mel filter hears, bool [201]."""
     from export.training.verifier.network import mel_filters
 
-    return mel_filters().numpy().any(1)
+    return np.asarray(mel_filters().numpy().any(1))

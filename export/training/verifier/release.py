@@ -108,6 +108,8 @@ def _with_points(
         if point.false_alarms_per_hour == settings[point.role]
         for name, value in point.thresholds.items()
     }
+    if card.verification is None:
+        raise ValueError("the card's draft says nothing of its verification")
     return msgspec.structs.replace(
         card.verification, thresholds=thresholds, operating_points=list(points)
     )

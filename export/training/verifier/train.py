@@ -48,7 +48,7 @@ def train_head(
             logits, labels[places], label_smoothing=settings["smoothing"]
         )
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         if step % SAVED == 0:
@@ -120,7 +120,7 @@ class Tuner:
             logits.float(), self._labels[places], label_smoothing=self._settings["smoothing"]
         )
         self._optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._learning, 1.0)
         self._optimizer.step()
         self._schedule.step()
@@ -131,8 +131,8 @@ class Tuner:
             ):
                 if new.requires_grad:
                     kept.lerp_(new, 1 - decay)
-            for kept, new in zip(self.average.buffers(), self._network.buffers(), strict=True):
-                kept.copy_(new)
+            for own, its in zip(self.average.buffers(), self._network.buffers(), strict=True):
+                own.copy_(its)
         return float(loss.item())
 
     def _read(self, places: NDArray[np.int64]) -> Tensor:

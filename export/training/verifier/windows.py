@@ -121,7 +121,7 @@ class Miner(torch.utils.data.IterableDataset[Windows]):
         smooth = raw.copy()
         smooth[:, 1:] += raw[:, :-1]
         proposes = (smooth / 2).max(2) >= CANDIDATE
-        active = proposes.copy()
+        active: NDArray[np.bool_] = proposes.copy()
         for late in range(1, HOLD + 1):
             active[:, late:] |= proposes[:, :-late]
         return active
