@@ -25,7 +25,7 @@ test:
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/pytest
+	@.ci/pytest
 
 bench:
 	@.ci/setup test

@@ -2,7 +2,8 @@
 
 CPU seconds per second of audio, 20 ms int16 blocks, one stream, gate on: silence (noise at
 -60 dBFS), keyword-free speech without pauses, room noise at -40 dBFS, and what 48 kHz input adds.
-Memory, start-up, single inferences; and `kws listen` on a virtual microphone, the whole process.
+Memory, start-up, single inferences; and on a virtual microphone, the whole process, medians of
+several runs: `kws listen`, plain and on a terminal, and `kws serve`.
 Speech and noise come from the recordings that KWS_DATA names.
 """
 
@@ -25,7 +26,7 @@ import numpy as np
 import soxr
 
 from benchmarks.audio import KINDS, RATE, Pcm
-from benchmarks.listening import listen, start_up
+from benchmarks.listening import listen, serve, start_up
 from benchmarks.microphone import virtual_microphone
 
 RESULT = Path(__file__).with_suffix(".json")
@@ -40,6 +41,10 @@ TARGETS = {
     "memory.above_numpy_and_onnxruntime_mib": 28,
     "start.pushing_s": 0.25,
     "start.listening_s": 0.35,
+    "listen.silence.cpu_s_per_s": 0.004,
+    "listen.speech.cpu_s_per_s": 0.012,
+    "listen.speech, on a terminal.cpu_s_per_s": 0.025,
+    "serve.silence.cpu_s_per_s": 0.005,
     "listen.speech.peak_mib": 102,
     "listen.speech, on a terminal.peak_mib": 102,
 }
@@ -89,15 +94,30 @@ def start_pushing(speech: Path, repeats: int) -> float:
 
 
 def listening(audio: dict[str, Pcm], repeats: int) -> dict[str, Any]:
-    """`kws listen` on the virtual microphone: start-up, then silence and speech played to it."""
-    with virtual_microphone() as microphone:
-        starts = [start_up(microphone) for _ in range(2 * repeats + 1)]
-        runs = {
-            "silence": listen(microphone, audio["silence"], terminal=False),
-            "speech": listen(microphone, audio["speech"], terminal=False),
-            "speech, on a terminal": listen(microphone, audio["speech"], terminal=True),
-        }
-    return {"listening_s": statistics.median(starts), "runs": runs}
+    """What runs on the virtual microphone: start-up, then silence and speech played to it."""
+    silence, speech = audio["silence"], audio["speech"]
+    with virtual_microphone() as mic:
+        starts = [start_up(mic) for _ in range(2 * repeats + 1)]
+        runs: list[dict[str, dict[str, dict[str, float]]]] = [
+            {
+                "listen": {
+                    "silence": listen(mic, silence, terminal=False),
+                    "speech": listen(mic, speech, terminal=False),
+                    "silence, on a terminal": listen(mic, silence, terminal=True),
+                    "speech, on a terminal": listen(mic, speech, terminal=True),
+                },
+                "serve": {"silence": serve(mic, silence), "speech": serve(mic, speech)},
+            }
+            for _ in range(repeats)
+        ]
+    return {"listening_s": statistics.median(starts), **_median(runs)}
+
+
+def _median(runs: list[Any]) -> Any:
+    """Return the medians of figures in equal dictionaries."""
+    if isinstance(runs[0], dict):
+        return {name: _median([run[name] for run in runs]) for name in runs[0]}
+    return statistics.median(runs)
 
 
 def machine() -> dict[str, Any]:
@@ -131,13 +151,13 @@ def measure(seconds: float, listen_s: float, repeats: int) -> dict[str, Any]:
     if listen_s:
         heard = listening({kind: KINDS[kind](listen_s) for kind in ("silence", "speech")}, repeats)
         result["start"]["listening_s"] = heard["listening_s"]
-        result["listen"] = heard["runs"]
+        result |= {name: heard[name] for name in ("listen", "serve")}
     return result
 
 
 def report(result: dict[str, Any]) -> None:
     """Print the figures, each beside its target where it has one."""
-    for section in ("push", "hop", "memory", "start", "listen"):
+    for section in ("push", "hop", "memory", "start", "listen", "serve"):
         for name, value in sorted(_flat(result.get(section, {}), section).items()):
             target = TARGETS.get(name)
             verdict = "" if target is None else f"  at most {target}"

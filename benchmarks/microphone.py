@@ -75,12 +75,27 @@ class VirtualMicrophone:
             process.terminate()
             process.wait(10)
 
-    def _keep_awake(self) -> None:
-        # A null sink sleeps for two seconds at a time unless somebody listens who wants it
-        # sooner; a real microphone does not.
+    @contextmanager
+    def asleep(self) -> Iterator[None]:
+        """Let nobody else listen for a while, as at most desks.
+
+        Who listens sooner than others wakes all of them as often.
+        """
+        self._stop_listener()
+        try:
+            yield
+        finally:
+            self._keep_awake()
+
+    def _stop_listener(self) -> None:
         if self._listener is not None:
             self._listener.terminate()
             self._listener.wait(10)
+
+    def _keep_awake(self) -> None:
+        # A null sink sleeps for two seconds at a time unless somebody listens who wants it
+        # sooner; a real microphone does not.
+        self._stop_listener()
         self._listener = self._run("parec", "--latency-msec=10", "-d", f"{NAME}.monitor")
         time.sleep(2.5)
 

@@ -30,7 +30,7 @@ def main() -> None:
             break
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         console = Console(record=True, width=76, file=nowhere, force_terminal=True)
-        console.print(view._draw())  # noqa: SLF001 - what a terminal would get
+        console.print(view._all())  # noqa: SLF001 - what a terminal would get
         picture = console.export_svg(title="kws listen")
     # The reader's own fixed-width font does: a picture fetches nothing.
     PATH.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL), encoding="utf-8")

@@ -23,9 +23,10 @@ import soundfile
 from kws.errors import DeviceError, KwsError
 from kws.flow import Block, Event, Samples
 from kws.sources.backlog import Piece
-from kws.sources.microphone import BLOCK_S, Zeros
+from kws.sources.microphone import Zeros
 
 RATE = 16_000
+BLOCK_S = 0.04
 LOOK_S = 0.1
 """Whoever ends without a word is noticed so soon."""
 

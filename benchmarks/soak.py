@@ -29,9 +29,9 @@ RESULT = Path(__file__).with_suffix(".json")
 MIB = 2**20
 WARM_UP = 0.1
 """The share of the time in which memory may still grow: the allocator settles."""
-LOOKS, LOOK_S = 40, 0.05
-"""So often, at most, it is looked whether what was replaced is gone."""
-END_S = 10.0
+LOOKS, LOOK_S = 1200, 0.05
+"""So often, at most, it is looked whether what was replaced is gone: a busy machine takes long."""
+END_S = 60.0
 """So long each thread may take to end."""
 
 
@@ -54,13 +54,12 @@ class Samples:
     def take(self, hours: float) -> None:
         """Look once what is held, after what was replaced is gone."""
         gc.collect()
-        threads, files = _held()
+        least = self.all[:1]
         for _ in range(LOOKS):
-            if self.all and threads <= self.all[0].threads and files <= self.all[0].files:
+            threads, files = _held()
+            if not least or (threads <= least[0].threads and files <= least[0].files):
                 break
             time.sleep(LOOK_S)
-            now = _held()
-            threads, files = min(threads, now[0]), min(files, now[1])
         self.all.append(Sample(round(hours, 3), round(_rss_mib(), 2), threads, files))
 
     def summary(self, warm_up: float) -> dict[str, Any]:
@@ -82,7 +81,7 @@ def measure(hours: float, warm_up: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name, socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         port = nobody.getsockname()[1]
-        soaked = Soaked(Path(name), hours, port, lambda: samples.take(soaked.hours))
+        soaked = Soaked(Path(name), hours, port, lambda: _look(soaked, samples))
         soaked.run()
         if soaked.losses < soaked.rounds:
             sys.exit("stopped before its end; nothing is written")
@@ -106,6 +105,12 @@ def measure(hours: float, warm_up: float) -> dict[str, Any]:
             "watchdog_fed": soaked.notify.fed,
             "outlets": soaked.ledger.figures,
         }
+
+
+def _look(soaked: Soaked, samples: Samples) -> None:
+    """Look what is held as soon as the outlets that were replaced have ended."""
+    soaked.ledger.settle(LOOKS * LOOK_S)
+    samples.take(soaked.hours)
 
 
 def report(result: dict[str, Any]) -> None:

@@ -85,6 +85,13 @@ class Ledger:
             lambda: Counter(given=0, sent=0, failed=0, dropped=0)
         )
         self._lock = threading.Lock()
+        self.outlets: list[Counted] = []
+
+    def settle(self, timeout: float) -> None:
+        """Wait until those that were replaced have ended, so long at most each."""
+        for outlet in [one for one in self.outlets if one.closing]:
+            outlet.join(timeout)
+        self.outlets = [one for one in self.outlets if one.running]
 
     def add(self, name: str, **counts: int) -> None:
         """Count on, from any thread."""
@@ -98,6 +105,12 @@ class Counted(Outlet[Any]):
     def __init__(self, ledger: Ledger, name: str, *options: Any, **named: Any) -> None:
         self._ledger = ledger
         super().__init__(name, *options, **named)
+        ledger.outlets.append(self)
+
+    @property
+    def closing(self) -> bool:
+        """Whether it takes nothing more."""
+        return self._closing
 
     def put(self, item: Any) -> None:
         """Queue an item."""

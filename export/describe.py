@@ -17,6 +17,7 @@ from kws import card as cards
 from kws import origin
 from kws.card import Card
 from kws.errors import ExportError
+from kws.gates import webrtc
 
 HOP_S = 0.1
 """The shortest hop of a window model; else it is a tenth of the window."""
@@ -27,7 +28,8 @@ class Use:
     """How the user means to listen with the model.
 
     window_s, hop_s: None is what suits the model. wake, background: labels with these roles; the
-    others are keywords, but for names such as `unknown`. gate: None is `webrtc` for spoken words.
+    others are keywords, but for names such as `unknown`. gate: None is `webrtc` for spoken words,
+    at a rate that it can hear.
     """
 
     window_s: float | None = None
@@ -39,6 +41,7 @@ class Use:
 
 def describe(checkpoint: Checkpoint, original: Original, use: Use, way: str) -> Card:
     """Return the card. Raises ExportError: what is asked does not fit the model."""
+    _check_labels(checkpoint, original)
     rate = original.rate
     window = original.window if use.window_s is None else round(use.window_s * rate)
     _check_window(original, window)
@@ -76,6 +79,14 @@ def describe(checkpoint: Checkpoint, original: Original, use: Use, way: str) -> 
         languages=[_text(each) for each in _list(told.get("language"))] or known.languages,
         network=known.network,
     )
+
+
+def _check_labels(checkpoint: Checkpoint, original: Original) -> None:
+    if len(original.labels) == 1 and original.activation == "softmax":
+        raise ExportError(
+            f"{checkpoint.path}: knows one label, {original.labels[0]}, which competes with none: "
+            "its score would always be 1; train it with a second label, such as unknown"
+        )
 
 
 def _labels(original: Original, use: Use) -> list[cards.Label]:
@@ -116,7 +127,10 @@ def _gate(original: Original, asked: str | None) -> cards.Gate:
     spoken = original.spoken
     if spoken is None:
         spoken = labels.are_commands(original.labels)
-    if asked == "webrtc" or (asked is None and spoken):
+    can = webrtc.hears(original.rate)
+    if asked == "webrtc" and not can:
+        raise ExportError(f"--gate webrtc can't hear {original.rate} Hz, as the model does")
+    if asked == "webrtc" or (asked is None and spoken and can):
         return cards.Gate("webrtc", {"mode": 2}, hangover_s=0.6)
     return cards.Gate("none")
 

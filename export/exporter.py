@@ -26,6 +26,7 @@ from kws import origin, selftest
 from kws.card import Card
 from kws.errors import ExportError
 from kws.flow import Samples
+from kws.gates import webrtc
 from kws.origin import Parity, Quantization
 from kws.session import Model, load
 
@@ -74,6 +75,8 @@ def _export(source: str, out: Path, options: Options, say: Say) -> Card:
     card = describe(checkpoint, original, options.use, assemble.told(way))
     for note in original.notes if options.use.window_s is None else []:
         say(note)
+    if not webrtc.hears(card.sample_rate):
+        say(f"no gate can hear {card.sample_rate} Hz: the model will be run all the time")
     original = replace(original, window=card.window)
     calibration, clips = _clips(original, options)
     with tempfile.TemporaryDirectory(prefix="kws-export-") as name:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from kws.card import Label
 from kws.errors import ExportError
+from kws.roles import rejoin
 
 _WORDS = """
     backward bed bird cat dog down eight five follow forward four go happy house learn left marvin
@@ -42,6 +43,7 @@ def roles(labels: Sequence[str], wake: Sequence[str], background: Sequence[str])
     """Return the labels with their roles. Raises ExportError: an unknown or a repeated name."""
     if repeated := {label for label in labels if labels.count(label) > 1}:
         raise ExportError(f"the checkpoint names {', '.join(sorted(repeated))} more than once")
+    wake, background = rejoin(wake, labels), rejoin(background, labels)
     if unknown := {*wake, *background} - {*labels}:
         raise ExportError(
             f"no label {', '.join(sorted(unknown))}; there are {', '.join(labels[:40])}"

@@ -167,7 +167,8 @@ def activation(model: PreTrainedModel) -> Literal["softmax", "sigmoid"]:
     """Return what makes probabilities of the logits: sigmoid, where several labels can be true.
 
     transformers 5 does so of its own accord, 4 has to be told. Softmax for AudioSet's AST, which
-    names no problem type. Raises ExportError: it was trained for regression.
+    names no problem type; not for a single label, of which it would make 1 whatever is heard.
+    Raises ExportError: it was trained for regression.
     """
     problem = model.config.problem_type
     if problem == "regression":
@@ -175,7 +176,8 @@ def activation(model: PreTrainedModel) -> Literal["softmax", "sigmoid"]:
             f"{model.name_or_path}: config.json says problem_type regression, so its scores are no "
             "probabilities; only classifiers are exported"
         )
-    return "sigmoid" if problem == "multi_label_classification" else "softmax"
+    alone = len(model.config.id2label or {}) == 1
+    return "sigmoid" if alone or problem == "multi_label_classification" else "softmax"
 
 
 def reference(
@@ -201,7 +203,7 @@ def reference(
             ) from None
         found = np.zeros(len(labels), np.float32)
         for each in told:
-            found[order[each["label"]]] = each["score"]
+            found[order[str(each["label"])]] = each["score"]
         return found
 
     return scores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ import soxr
 
 from kws.errors import DataError
 from kws.flow import Samples
+from kws.mixing import mixed
 
 RATE = 16_000
 """Of the default clips, in Hz."""
@@ -94,7 +96,7 @@ def halves(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
 
 def _read(path: Path, folder: Path, rate: int) -> Clip:
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path) as file:
             own = file.samplerate
             audio = file.read(round(LONGEST_S * own), dtype="float32", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
@@ -103,7 +105,7 @@ def _read(path: Path, folder: Path, rate: int) -> Clip:
         raise DataError(f"{path}: is empty; remove it")
     if not np.isfinite(audio).all():
         raise DataError(f"{path}: holds samples that are no numbers; remove it")
-    mono = audio.mean(axis=1, dtype=np.float32)
+    mono = mixed(audio)
     inner = path.relative_to(folder)
     label = inner.parent.name or None
     return Clip(_resampled(mono, own, rate), label, inner.as_posix())

@@ -23,6 +23,8 @@ def locate(source: str, say: Callable[[str], None]) -> Checkpoint:
     """
     path = Path(source)
     if path.exists():
+        if not (path.is_file() or path.is_dir()):
+            raise ExportError(f"{source}: is no regular file; give a file or a folder")
         return Checkpoint(path, path.resolve().name)
     if not HUB_ID.fullmatch(source):
         raise ExportError(f"{source}: no such file or folder, and no Hub id such as owner/name")

@@ -105,14 +105,21 @@ def judge(parity: Parity, where: str, *, force: bool = False) -> Parity:
     elif max(parity.top1_agreement, decided) < AGREEMENT:
         fault = (
             f"int8 names the label of float32 on {parity.top1_agreement:.1%} of {parity.clips} "
-            f"clips, and on {decided:.1%} of the {parity.decided} that float32 "
-            f"decides by {TIE:g} (at least {AGREEMENT:.0%}); nothing was written: try --quantize "
-            "none, or --calibration with recordings of what it will hear; --force writes it "
-            "nevertheless"
+            f"clips, and {_of_decided(parity)} (at least {AGREEMENT:.0%}); nothing was written: "
+            "try --quantize none, or --calibration with recordings of what it will hear; --force "
+            "writes it nevertheless"
         )
     if fault and not force:
         raise ParityError(f"{where}: {fault}")
     return msgspec.structs.replace(parity, forced=bool(fault))
+
+
+def _of_decided(parity: Parity) -> str:
+    if not parity.decided:
+        return f"float32 decides none by {TIE:g}"
+    return (
+        f"on {parity.decided_agreement:.1%} of the {parity.decided} that float32 decides by {TIE:g}"
+    )
 
 
 def fitted(original: Original, samples: Samples) -> Samples:

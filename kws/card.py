@@ -7,11 +7,28 @@ from typing import Literal
 import msgspec
 
 from kws.errors import CardError
+from kws.flow import RATES
 from kws.origin import Accuracy, Cost, Data, Parity, Quantization, Source, Strict
 
 VERSION = 1
 KEY = "kws.card"
 """Where the card lies in an ONNX file's metadata_props."""
+
+HIGHEST_HZ = RATES[-1]
+LONGEST_S = 120.0
+"""Seconds of audio that a model may hear at once, or look ahead."""
+DECISION_MOST_S = {
+    "smoothing_s": 10.0,
+    "release_s": 60.0,
+    "refractory_s": 3600.0,
+    "stuck_s": 3600.0,
+    "wake_window_s": 3600.0,
+}
+"""Seconds that a decision parameter may be at most: more than anybody needs."""
+WORD_MOST_S = 60.0
+"""Seconds that a word, or what the gate delivers after a voice, may last at most."""
+HOPS_MOST, SCORES_MOST = 20_000, 4_000_000
+"""Hops in a stream model's window, and scores that are smoothed over: these are memory and time."""
 
 
 class Label(Strict, frozen=True):
@@ -49,7 +66,8 @@ class WrongCommands(Strict, frozen=True):
 class Threshold(Strict, frozen=True):
     """A keyword's threshold, and the false alarms it was calibrated on (None: not calibrated).
 
-    after_wake: what it was calibrated on where it holds for commands after a wake word only.
+    These are of all keywords together that have the same figure. after_wake: what it was
+    calibrated on where it holds for commands after a wake word only.
     """
 
     value: float
@@ -191,7 +209,7 @@ def decode(text: str, *, where: str) -> Card:
     """
     try:
         version = msgspec.json.decode(text, type=_Versioned).version
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise CardError(
             f"{where}: the model card is not readable ({error}); export it again"
         ) from None
@@ -203,7 +221,7 @@ def decode(text: str, *, where: str) -> Card:
         card = msgspec.json.decode(text, type=Card)
     except msgspec.ValidationError as error:
         raise CardError(f"{where}: the model card is wrong: {error}; export it again") from None
-    for wrong in _contradictions(card):
+    for wrong in _contradictions(card) + _excesses(card):
         raise CardError(f"{where}: the model card is wrong: {wrong}; export it again")
     return card
 
@@ -223,6 +241,7 @@ def _contradictions(card: Card) -> list[str]:
         "latency must not be negative": card.latency < 0,
         "hop is longer than window": card.hop > card.window,
         "a label appears twice": len(set(names)) < len(names),
+        "softmax over one label is always 1": len(names) == 1 and card.activation == "softmax",
         f"thresholds name no keyword: {strangers}": bool(strangers),
         "a threshold lies outside 0..1": any(not 0 <= level <= 1 for level in levels),
         "an operating point is at no rate": any(
@@ -265,3 +284,30 @@ def _verification_checks(card: Card) -> dict[str, bool]:
             not 0.1 <= found.calls_per_s <= 100
         ),
     }
+
+
+def _excesses(card: Card) -> list[str]:
+    """Return what no model needs, and would take all memory or time."""
+    longest = LONGEST_S * card.sample_rate
+    smoothed = card.decision.smoothing_s * card.sample_rate / card.hop * len(card.labels)
+    lengths = [label.median_length_s for label in card.labels if label.median_length_s is not None]
+    sizes = [size for size in (card.min_samples, card.max_samples) if size is not None]
+    points = [level for point in card.operating_points for level in point.thresholds.values()]
+    checks = {
+        f"a rate of {card.sample_rate} Hz": card.sample_rate > HIGHEST_HZ,
+        f"a window or latency over {LONGEST_S:g} s": max(card.window, card.latency) > longest,
+        f"over {HOPS_MOST} hops a window": card.kind == "stream"
+        and card.window > HOPS_MOST * card.hop,
+        f"a smoothing over {smoothed:.0f} scores": smoothed > SCORES_MOST,
+        f"a word's length outside 0..{WORD_MOST_S:g} s": any(
+            not 0 < length <= WORD_MOST_S for length in lengths
+        ),
+        f"a hangover outside 0..{WORD_MOST_S:g} s": not 0 <= card.gate.hangover_s <= WORD_MOST_S,
+        "no samples at least or at most": any(size < 1 for size in sizes),
+        "an operating point's threshold outside 0..1": any(not 0 <= one <= 1 for one in points),
+    }
+    checks |= {
+        f"{name} over {most:g}": getattr(card.decision, name) > most
+        for name, most in DECISION_MOST_S.items()
+    }
+    return [f"{message} makes no sense" for message, wrong in checks.items() if wrong]

@@ -9,10 +9,11 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from kws import card
+from kws.block_sizes import BlockSizes, block_sizes
 from kws.classifiers import Classifier, classifier
 from kws.decide import Decision, Fired
 from kws.errors import ConfigError
-from kws.flow import Block, Detection, Event, Scores, Stage, VerifierFailed
+from kws.flow import Block, Detection, Event, Scores, Stage, VerifierFailed, VerifierStats
 from kws.gate import Gate
 from kws.gates import detector
 from kws.locate import Locator
@@ -22,7 +23,7 @@ from kws.session import Model
 from kws.smoothing import Smoothing
 from kws.steps import Run, Steps, alone
 from kws.thresholds import Settings
-from kws.verifier import Verifier, VerifierStats
+from kws.verifier import Verifier
 
 if TYPE_CHECKING:
     from kws.verification import VerifierConfig
@@ -111,6 +112,14 @@ class Chain:
         """
         slowest = max(stage.latency for stage in self._classifiers)
         return self._resampler.latency + self.gate.latency + slowest
+
+    def block_sizes(self, rate: int) -> BlockSizes:
+        """Return the sizes of blocks at `rate` Hz with which no hop waits for the next block."""
+        hops = [stage.hop for stage in self._classifiers]
+        delay = self._resampler.latency_at(rate)
+        if any(hop % (self.gate.latency + 1) for hop in hops):  # it ends within a frame
+            delay += self.gate.latency
+        return block_sizes(hops, self.rate, rate, delay)
 
     @property
     def ending(self) -> int:

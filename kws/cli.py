@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import pkgutil
 import sys
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from kws import commands
-from kws.errors import KwsError
+from kws.errors import KwsError, KwsWarning
+from kws.interrupts import signals_end_calls
+from kws.terminal.safe_output import safe_output
+from kws.text import one_line
 
 # What typer raises for a wrong command line, whichever click it carries.
 ClickError: type[Exception] = typer.BadParameter.__mro__[2]
 
 INTERRUPTED = 130
 """What a shell expects of a program that Ctrl-C ended before its work was done."""
+
+_PYTHONS_OWN = warnings.showwarning
 
 
 class Commands(TyperGroup):
@@ -58,6 +66,13 @@ def main(args: Sequence[str] | None = None) -> int:
 
     0 done, 1 a check failed, 2 wrong usage or input, 3 a sound device was lost.
     """
+    _open_streams()
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  # all it is called with
+    with safe_output():
+        return _run(args)
+
+
+def _run(args: Sequence[str] | None) -> int:
     app = _app(cls=Commands, invoke_without_command=True)
 
     @app.callback()
@@ -67,7 +82,8 @@ def main(args: Sequence[str] | None = None) -> int:
             print(context.get_help())
 
     try:
-        code = typer.main.get_command(app).main(args, prog_name="kws", standalone_mode=False)
+        with signals_end_calls():
+            code = typer.main.get_command(app).main(args, prog_name="kws", standalone_mode=False)
         sys.stdout.flush()
     except KwsError as error:
         return _fail(str(error), error.exit_code)
@@ -78,6 +94,9 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except OSError as error:  # most of all, a disk that is full
+        _reader_left()
+        return _fail(f"{error.filename or 'stdout'}: {error.strerror or error}", 2)
     return code if isinstance(code, int) else 0
 
 
@@ -94,8 +113,31 @@ def _usage(error: Any) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"kws: {' '.join(message.split())}", file=sys.stderr)
+    from kws.terminal.queued_output import queued_output
+
+    # Nobody may read it, or it is as full as stdout: it ends nevertheless.
+    with queued_output("stderr"), suppress(OSError):
+        print(f"kws: {one_line(' '.join(message.split()))}", file=sys.stderr, flush=True)
     return code
+
+
+def _open_streams() -> None:
+    """Let all that is printed be printed: escaped where it is no text, nowhere where it is shut."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    """Tell a warning of ours in one line, and any other as Python does."""
+    if issubclass(category, KwsWarning):
+        print(f"kws: {one_line(str(message))}", file=sys.stderr)
+    else:
+        _PYTHONS_OWN(message, category, *place)
 
 
 def _reader_left() -> None:

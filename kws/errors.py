@@ -11,6 +11,10 @@ class KwsError(Exception):
     exit_code = 2
 
 
+class KwsWarning(UserWarning):
+    """What is done as asked, but can hardly be meant so."""
+
+
 class AudioError(KwsError, ValueError):
     """Audio that can't be used: unreadable, empty, not finite, of an unusable shape."""
 

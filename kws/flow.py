@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -170,6 +170,44 @@ class Captured:
 
     capture: Capture
     time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierStats:
+    """What a verifier has done in one stream.
+
+    candidates: stretches of audio in which it was asked; refused: those that gave no event;
+    verified: events that it agreed to. calls: that were made; failures: of these, that failed;
+    skipped: that the limit of calls kept from being made.
+    """
+
+    candidates: int = 0
+    verified: int = 0
+    refused: int = 0
+    calls: int = 0
+    skipped: int = 0
+    failures: int = 0
+
+    def __add__(self, other: VerifierStats) -> VerifierStats:
+        return VerifierStats(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def __sub__(self, other: VerifierStats) -> VerifierStats:
+        return VerifierStats(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a spotter has done since it was made or reset. Seconds of audio.
+
+    verifier: None where there is none.
+    """
+
+    audio_s: float
+    open_s: float
+    lost_s: float
+    detections: int
+    inferences: int
+    verifier: VerifierStats | None = None
 
 
 Event: TypeAlias = (

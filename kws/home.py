@@ -1,7 +1,9 @@
-"""Home: paths in settings, where ~ is a home folder."""
+"""Home: paths in settings, where ~ is a home folder, and the folder of a user's configs."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 from kws.errors import ConfigError
@@ -13,3 +15,17 @@ def expanded(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise ConfigError(f"{path}: there is no such home folder") from None
+
+
+def config_folder() -> Path:
+    """Return where the configs of this user's programs lie.
+
+    Raises ConfigError: there is no home, as where a container runs as a user that it doesn't know.
+    """
+    name = "APPDATA" if sys.platform == "win32" else "XDG_CONFIG_HOME"
+    if told := os.environ.get(name):
+        return Path(told)
+    try:
+        return Path.home() if sys.platform == "win32" else Path.home() / ".config"
+    except RuntimeError:
+        raise ConfigError(f"this user has no home folder; set HOME or {name}") from None

@@ -20,24 +20,27 @@ def hear(
 ) -> Iterator[Event]:
     """Reset the spotter and yield all that it hears, until the source ends or the flag is up.
 
-    end: ends what still waits for audio, and returns what that makes known. However the loop
-    ends, nobody waits for audio that never comes.
+    stopped: may be up already, for whoever stops it need not wait until it has begun; it is taken
+    down in the end. end: ends what still waits for audio, and returns what that makes known.
+    However the loop ends, nobody waits for audio that never comes.
     """
     spotter.reset()
     try:
         with closing(source):
-            for block in source:
+            for block in () if stopped.is_set() else source:
                 if stopped.is_set():
                     break
                 yield from _take(spotter, source, block)
             else:
-                if not source.live:
+                if not source.live and not stopped.is_set():
                     yield from spotter.finish()
         yield from end()
     except KwsError:  # a lost device: what was heard until then counts
         yield from end()
-        raise
+        if not stopped.is_set():
+            raise
     finally:
+        stopped.clear()
         end()
 
 
@@ -51,13 +54,18 @@ async def hear_async(
     try:
         with closing(source):
             blocks = iter(source)
-            while (block := await asyncio.to_thread(next, blocks, None)) is not None:
-                if stopped.is_set():
+            while not stopped.is_set():
+                block = await asyncio.to_thread(next, blocks, None)
+                if block is None or stopped.is_set():
                     return
                 for event in _take(spotter, source, block):
                     if isinstance(event, Detection):
                         yield event
+    except KwsError:
+        if not stopped.is_set():
+            raise
     finally:
+        stopped.clear()
         end()
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from kws import card
 from kws.errors import ConfigError
+from kws.files import read_regular, write_private
 from kws.origin import Strict
 from kws.sensitivity import HIGHEST, LOWEST
 
@@ -39,18 +40,21 @@ class Overrides(Strict, frozen=True):
         )
 
 
-def read_overrides(path: str | os.PathLike[str] | None) -> Overrides:
-    """Read an override file; None is an empty one. Raises ConfigError."""
-    if path is None:
-        return Overrides()
+def read_overrides(path: str | os.PathLike[str] | Overrides | None) -> Overrides:
+    """Read an override file; None is an empty one, and what was read is returned as it is.
+
+    Raises ConfigError.
+    """
+    if isinstance(path, Overrides) or path is None:
+        return path or Overrides()
     try:
-        found = msgspec.json.decode(Path(path).read_bytes(), type=Overrides)
+        found = msgspec.json.decode(read_regular(path), type=Overrides)
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror})") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: is no override file: {error}") from None
     for name, value in found.decision.items():
-        if name not in card.Decision.__struct_fields__ or value < 0:
+        if not 0 <= value <= card.DECISION_MOST_S.get(name, -1):
             raise ConfigError(f"{path}: decision parameter {name}={value} makes no sense")
     for name, value in found.sensitivity.items():
         if not LOWEST <= value <= HIGHEST:
@@ -60,10 +64,8 @@ def read_overrides(path: str | os.PathLike[str] | None) -> Overrides:
 
 def write_overrides(path: Path, overrides: Overrides) -> None:
     """Write an override file, whole or not at all. Raises ConfigError."""
-    path = path.resolve()  # a link stays one
-    partial = path.with_name(f"{path.name}.partial")
+    content = msgspec.json.format(msgspec.json.encode(overrides), indent=2) + b"\n"
     try:
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(overrides), indent=2) + b"\n")
-        partial.replace(path)
+        write_private(path.resolve(), content)  # a link stays one
     except OSError as error:
         raise ConfigError(f"{path}: can't be written ({error.strerror})") from None

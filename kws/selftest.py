@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kws.card import SelfTest, replace
-from kws.errors import ModelError
+from kws.errors import KwsError, ModelError
 from kws.flow import Block, Samples, Scores
 from kws.spotter import Spotter
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-3
 """So far a score may lie from the stored one: other processors round otherwise."""
 DECIMALS = 4
+LONGEST_S = 30
+"""Seconds of audio that a file's self-test may hold."""
 LENGTH = 25_600
 """Samples of audio; with the scores it must not make a small model file much larger."""
 MOST_SCORES = 1_000
@@ -67,6 +69,8 @@ def deviation(model: Model) -> float | None:
     test = model.card.self_test
     if test is None:
         return None
+    if len({len(each) for each in test.scores}) > 1:
+        raise ModelError(f"{model.path}: its self-test's scores have no shape; export it anew")
     found, wanted = np.array(_scores(model, test)), np.array(test.scores)
     if found.shape != wanted.shape:
         shapes = f"{found.shape}, not {wanted.shape}"
@@ -91,16 +95,25 @@ def _scores(model: Model, test: SelfTest) -> list[list[float]]:
     """
     import soundfile
 
-    try:
-        audio: Samples = soundfile.read(io.BytesIO(test.flac), dtype="float32")[0]
-    except soundfile.LibsndfileError:
-        raise ModelError(f"{model.path}: its self-test can't be read; export it anew") from None
     card = model.card
+    try:
+        most = LONGEST_S * card.sample_rate  # a few bytes can hold hours of silence
+        audio: Samples = soundfile.read(io.BytesIO(test.flac), most, dtype="float32")[0]
+    except (soundfile.LibsndfileError, TypeError):
+        raise ModelError(f"{model.path}: its self-test can't be read; export it anew") from None
+    if audio.ndim != 1 or not len(audio):
+        raise ModelError(f"{model.path}: its self-test is no mono audio; export it anew")
     if card.kind == "window":
         model = copy(model)
         model.card = replace(card, hop=max(1, len(audio) // max(1, len(test.scores))))
-    spotter = Spotter(model, gate="none", verify="none")
-    found = spotter.process(Block(audio, 0, card.sample_rate))
+    try:
+        spotter = Spotter(model, gate="none", verify="none")
+        found = spotter.process(Block(audio, 0, card.sample_rate))
+    except KwsError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a file makes it do is the file's fault
+        what = f"{type(error).__name__}: {error}"
+        raise ModelError(f"{model.path}: its self-test fails ({what}); export it anew") from None
     return [each.values.tolist() for each in found if isinstance(each, Scores)]
 
 

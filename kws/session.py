@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +15,16 @@ from numpy.typing import NDArray
 from kws.card import KEY, Card, decode
 from kws.errors import CardError, ModelError
 from kws.flow import Samples
+from kws.interrupts import begin_call, finish_call
 
 if TYPE_CHECKING:
     import onnxruntime
 
 State: TypeAlias = list[NDArray[Any]]
 """A stream model's memory, in the order of its inputs; empty for a window model."""
+
+STATE_MOST = 1 << 26
+"""Numbers in a stream model's state at most."""
 
 BUNDLED = Path(__file__).parent / "models" / "bundled.onnx"
 
@@ -43,14 +48,21 @@ class Model:
         window model. Not to be written to.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, card: Card, path: Path) -> None:
-        self.card, self.path = card, path
-        self._session = session
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        card: Card,
+        path: Path,
+        content: bytes | None = None,
+    ) -> None:
+        self.card, self.path, self._content = card, path, content
+        self._session, self._options = session, _run_options()
         self._states = [node for node in session.get_inputs() if node.name != "audio"]
         self._outputs = ["scores"] if card.labels else ["embedding"]
         self._outputs += [f"{node.name}.next" for node in self._states]
         self.takes_many = _takes_many(session, card)
         self._embeds = "embedding" in {node.name for node in session.get_outputs()}
+        self._shape_wanted = len(card.labels) or None
         self.initial_state = self._after_silence()
         self.gate = None if card.gate_model is None else Model.load(path, card.gate_model)
 
@@ -59,15 +71,14 @@ class Model:
         cls, path: str | os.PathLike[str] | None = None, content: bytes | None = None
     ) -> Model:
         """Open a model file; see `kws.load`. content: what it holds, where it isn't to be read."""
+        if not isinstance(path, str | os.PathLike | None):
+            raise ModelError(f"{path!r} is no path; give that of an .onnx file")
         file = BUNDLED if path is None else Path(path)
         session = _open(file, content)
-        text = session.get_modelmeta().custom_metadata_map.get(KEY)
-        if text is None:
-            raise CardError(f"{file}: has no model card; make a kws model of it with kws export")
-        card = decode(text, where=str(file))
-        _check(session, card, file)
         try:
-            return cls(session, card, file)
+            card = decode(_card_text(session, file), where=str(file))
+            _check(session, card, file)
+            return cls(session, card, file, content)
         except ModelError:
             raise
         except Exception as error:  # noqa: BLE001 - as below
@@ -94,15 +105,33 @@ class Model:
         audio: float32 [batch, samples]; a stream model takes exactly `hop` samples.
         state: what the last call returned; None is silent history.
         Returns scores float32 [batch, labels] (where the card names no labels: the embedding), and
-        the state for the next call.
+        the state for the next call. Raises ModelError: the graph fails, or gives something else.
         """
         if state is None:
             state = [_repeat(tensor, len(audio)) for tensor in self.initial_state]
         feed = {"audio": audio}
         for node, tensor in zip(self._states, state, strict=True):
             feed[node.name] = tensor
-        scores, *after = self._session.run(self._outputs, feed)
+        scores, *after = self._call(self._outputs, feed)
+        if self._shape_wanted is not None and scores.shape != (len(audio), self._shape_wanted):
+            raise ModelError(
+                f"{self.path}: gives scores of shape {scores.shape} for {len(audio)} streams and "
+                f"{self._shape_wanted} labels; export it again"
+            )
         return scores, after
+
+    def _call(self, outputs: list[str], feed: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Run the graph. Raises ModelError: it fails; a signal or a time limit has ended it."""
+        options = begin_call(self._options)
+        try:
+            found: list[NDArray[Any]] = self._session.run(outputs, feed, options)
+        except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no base of their own
+            ended = options is not None and options.terminate
+            what = "its graph did not end; it was ended" if ended else "can't be run: "
+            raise ModelError(f"{self.path}: {what}{'' if ended else _reason(error)}") from None
+        finally:
+            finish_call(options)
+        return found
 
     def scores(self, audio: Samples) -> Samples:
         """Score one clip, float32 [samples] at the card's rate, in one call of a window model."""
@@ -116,45 +145,89 @@ class Model:
         """
         if not self._embeds:
             raise ModelError(f"{self.path}: gives no embedding, only scores")
-        found: Samples = self._session.run(["embedding"], {"audio": audio[np.newaxis]})[0][0]
+        found: Samples = self._call(["embedding"], {"audio": audio[np.newaxis]})[0][0]
         return found
 
     def _after_silence(self) -> State:
         """Return the state after `window` zeros."""
-        state = [np.zeros(_shape(node.shape), _dtype(node.type)) for node in self._states]
+        shapes = [_shape(node.shape) for node in self._states]
+        if sum(math.prod(shape) for shape in shapes) > STATE_MOST:
+            raise ModelError(f"{self.path}: its state is too large; export it again")
+        state = [
+            np.zeros(shape, _dtype(node.type))
+            for shape, node in zip(shapes, self._states, strict=True)
+        ]
         if state:
             silence = np.zeros((1, self.card.hop), np.float32)
             for _ in range(-(-self.card.window // self.card.hop)):
                 _, state = self.run(silence, state)
         return state
 
+    def __copy__(self) -> Model:
+        """Return one that shares the session; a copy by `pickle` opens the file again."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _again, (self.path.absolute(), self._content, self.card)
+
     def __repr__(self) -> str:
         return f"Model({str(self.path)!r}, {self.card.kind}, {len(self.labels)} labels)"
+
+
+def _again(path: Path, content: bytes | None, card: Card) -> Model:
+    """Return a model that was pickled, opened in this process. Raises ModelError: it is gone."""
+    model = Model.load(path, content)
+    model.card = card  # it may say another hop than the file
+    return model
 
 
 def _open(file: Path, content: bytes | None) -> onnxruntime.InferenceSession:
     if content is None and not file.is_file():
         what = "is a directory" if file.is_dir() else "no such file"
+        what = "is no regular file" if file.exists() and not file.is_dir() else what
         raise ModelError(f"{file}: {what}; give the path of an .onnx file")
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
-    onnxruntime.set_default_logger_severity(3)
+    onnxruntime.set_default_logger_severity(4)  # errors are told by ours
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # The arena alone off costs memory: patterns would still hold on to it.
     options.enable_cpu_mem_arena = options.enable_mem_pattern = False
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(
             str(file) if content is None else content,
             sess_options=options,
             providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # it tries the same once more, and prints to stdout
         )
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no base of their own
         raise ModelError(f"{file}: is not a readable ONNX model: {_reason(error)}") from None
+
+
+def _run_options() -> onnxruntime.RunOptions:
+    """Return options of calls that can be ended, about which nothing but our errors is said."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = 4
+    return options
+
+
+def _card_text(session: onnxruntime.InferenceSession, file: Path) -> str:
+    """Return the card as it stands in the file. Raises CardError."""
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(KEY)
+    except UnicodeDecodeError:
+        raise CardError(f"{file}: the model card is not UTF-8; export it again") from None
+    if text is None:
+        raise CardError(f"{file}: has no model card; make a kws model of it with kws export")
+    return str(text)
 
 
 def _reason(error: Exception) -> str:
@@ -170,12 +243,15 @@ def _check(session: onnxruntime.InferenceSession, card: Card, file: Path) -> Non
     scored = "scores" if card.labels else "embedding"
     labels = outputs.get("scores", [None])[-1]
     stream = card.kind == "stream"
+    types = {node.type for node in session.get_inputs() if node.name == "audio"}
+    types |= {node.type for node in session.get_outputs() if node.name == scored}
     wrong = {
         "the graph has no input `audio` [batch, samples]": len(inputs.get("audio", [])) != 2,
         f"the graph has no output `{scored}` of two axes": len(outputs.get(scored, [])) != 2,
         f"unknown inputs {sorted(set(inputs) - states - {'audio'})}": bool(
             set(inputs) - states - {"audio"}
         ),
+        f"`audio` and `{scored}` must be float32": types != {"tensor(float)"},
         "a stream model needs `state.*` inputs": stream and not states,
         "a window model has no `state.*` inputs": not stream and bool(states),
         "some `state.*` has no output `state.*.next`": any(
@@ -184,6 +260,9 @@ def _check(session: onnxruntime.InferenceSession, card: Card, file: Path) -> Non
         f"the graph hears {hop} samples a hop, the card says {card.hop}": stream
         and isinstance(hop, int)
         and hop != card.hop,
+        f"the graph hears {hop} samples at once, the card says {card.window}": not stream
+        and isinstance(hop, int)
+        and hop != card.window,
         f"the graph gives {labels} scores, the card names {len(card.labels)} labels": isinstance(
             labels, int
         )

@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from numpy.typing import NDArray
 
+from kws.arguments import check_options, exclusive
 from kws.callbacks import Callback, Callbacks
 from kws.capture import Capture
 from kws.chain import Chain
-from kws.flow import Block, Detection, Event
+from kws.flow import Block, Detection, Event, Stats
 from kws.loops import hear, hear_async
+from kws.overrides import Overrides
 from kws.resample import Channel
+from kws.roles import find_roles
 from kws.session import Model, load
 from kws.steps import Steps
-from kws.stream import Stats, Stream
-from kws.thresholds import Settings, find_roles
+from kws.stream import Stream
+from kws.thresholds import Settings
 from kws.verification import AnyVerifier, choose, joint_cards
 
 if TYPE_CHECKING:
@@ -40,7 +44,7 @@ class Spotter:
         microphone's name, for `run` and iteration. overrides: path of a JSON file with
         thresholds and decision parameters. verify: a window model that judges what the first
         finds, or its path, "bundled", "none"; None: the bundled one judges the bundled model.
-    Raises ConfigError, ModelError.
+    One thread pushes; settings may change from any. Raises ConfigError, ModelError.
     """
 
     def __init__(
@@ -55,9 +59,12 @@ class Spotter:
         gate: str | None = None,
         channel: Channel = None,
         device: str | None = None,
-        overrides: str | os.PathLike[str] | None = None,
+        overrides: str | os.PathLike[str] | Overrides | None = None,
         verify: AnyVerifier = None,
     ) -> None:
+        check_options(keywords=keywords, threshold=threshold, wake=wake, false_alarms=false_alarms)
+        check_options(sensitivity=sensitivity, gate=gate, channel=channel, device=device)
+        check_options(overrides=overrides, verify=verify)
         several = model if isinstance(model, Sequence) and not isinstance(model, str) else [model]
         self.models = [one if isinstance(one, Model) else load(one) for one in several]
         armed = find_roles([one.card for one in self.models], keywords, wake)
@@ -73,10 +80,10 @@ class Spotter:
             overrides=overrides,
         )
         self._chain = Chain(self.models, self._settings, gate=gate, channel=channel, verify=pair)
-        self._callbacks = Callbacks()
+        self._callbacks, self._device, self._channel = Callbacks(), device, channel
         self._stream = Stream(self._chain, self._callbacks.tell)
-        self._device, self._channel = device, channel
-        self._stopped = threading.Event()
+        self.consumer = self._stream  # which knows what it wants of a microphone
+        self._stopped, self._changing = threading.Event(), threading.RLock()
 
     def reset(self) -> None:
         """Forget everything heard so far, figures too, and end captures; settings stay."""
@@ -93,7 +100,9 @@ class Spotter:
         samples: float32 in [-1, 1] or int16, [n] or [n, channels]. sample_rate: Hz; None is the
         model's. start: absolute index of the first sample; None is where the last push ended.
         A start ahead of that is a jump: audio was lost.
-        Raises AudioError: empty, not finite, another type or shape, a start in the past.
+        NaN and infinite samples are lost audio: skipped, counted, told as `AudioLost`.
+        Raises AudioError: empty, another type or shape, a start in the past. What a callback
+        raises is raised when all of it was heard.
         """
         events = self.process(self._stream.block(samples, sample_rate, start))
         return [event for event in events if isinstance(event, Detection)] if events else []
@@ -101,8 +110,7 @@ class Spotter:
     def process(self, block: Block) -> list[Event]:
         """Hear a block; return everything that became known, in order; call back for each.
 
-        Raises AudioError as `push` does. What came before the bad part was heard; the bad part
-        leaves no trace.
+        Raises what `push` does.
         """
         if self._settings.ended(self._stream.now_s):
             self.playback(on=False)
@@ -135,14 +143,13 @@ class Spotter:
 
         Begins with `reset`, and closes the source. Raises DeviceError, AudioError.
         """
-        self._stopped.clear()
         return hear(self, source, self._stopped, self._stream.end)
 
     def _microphone(self, source: Source | str | None) -> Source:
         if source is None or isinstance(source, str):
             from kws.sources.microphone import Microphone
 
-            return Microphone(source or self._device, channel=self._channel)
+            return Microphone(source or self._device, channel=self._channel, consumer=self.consumer)
         return source
 
     def events(self, source: Source | str | None = None) -> Iterator[Event]:
@@ -151,14 +158,15 @@ class Spotter:
 
     def run(self, source: Source | str | None = None) -> None:
         """Hear a microphone (by its name), or any source, until `stop` or Ctrl-C."""
-        try:
+        with suppress(KeyboardInterrupt):
             for _ in self.events(source):
                 pass
-        except KeyboardInterrupt:
-            pass
 
     def stop(self) -> None:
-        """End `run` and every iteration after the block at hand. From any thread."""
+        """End `run`, or the iteration, after the block at hand; from any thread.
+
+        Where none runs, as while the microphone is still being opened, the next one ends at once.
+        """
         self._stopped.set()
 
     def __iter__(self) -> Iterator[Detection]:
@@ -167,7 +175,6 @@ class Spotter:
 
     def __aiter__(self) -> AsyncIterator[Detection]:
         """Hear the microphone without blocking the event loop; yield detections."""
-        self._stopped.clear()
         return hear_async(self, self._microphone(None), self._stopped, self._stream.end)
 
     # -- what the user asks for -------------------------------------------------------------
@@ -187,39 +194,43 @@ class Spotter:
     ) -> Capture:
         """Begin to keep what is said after a word, from its end on; `Captured` tells the end.
 
-        seconds: at most. until_silence: ends after so many seconds without voice, once somebody
-        began to speak after the word. Raises AudioError where that audio is gone already.
+        seconds: at most. until_silence: it ends after so many seconds without voice, once somebody
+        began to speak. Raises AudioError where that audio is gone already.
         """
         return self._stream.capture(word, seconds, until_silence)
 
+    @exclusive
     def set_threshold(self, threshold: float | Mapping[str, float]) -> None:
         """Change thresholds from the next hop on. Raises ConfigError."""
+        check_options(threshold=threshold)
         self._settings.set_threshold(threshold)
         self._chain.configure(self._settings)
 
+    @exclusive
     def set_sensitivity(self, sensitivity: float | Mapping[str, float]) -> None:
         """Change thresholds by sensitivities, 0..100, from the next hop on. Raises ConfigError."""
+        check_options(sensitivity=sensitivity)
         self._settings.set_sensitivity(sensitivity)
         self._chain.configure(self._settings)
 
+    @exclusive
     def set_keywords(self, keywords: str | Iterable[str] | None) -> None:
         """Arm other keywords from the next hop on; None is all. Raises ConfigError."""
+        check_options(keywords=keywords)
         self._settings.set_keywords(keywords)
         self._chain.configure(self._settings)
 
+    @exclusive
     def playback(
-        self,
-        on: bool,
-        *,
-        live: Iterable[str] = (),
-        raise_to: float | None = None,
+        self, on: bool, *, live: Iterable[str] = (), raise_to: float | None = None,
         max_s: float = 60.0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Tell that the own speaker talks, so that it does not wake itself up, or has ended.
 
         Wake words rest, or need a score of `raise_to`. live: heard nevertheless, commands without
         a wake word. max_s: it ends by itself after so many seconds. Raises ConfigError.
         """
+        check_options(live=live, raise_to=raise_to, max_s=max_s)
         until_s = self._stream.now_s + max_s
         self._settings.playback = self._settings.play(live, raise_to, until_s) if on else None
         self._chain.configure(self._settings)
@@ -232,6 +243,7 @@ class Spotter:
         return self._chain.latency
 
     @property
+    @exclusive
     def thresholds(self) -> dict[str, float]:
         """The armed keywords' thresholds."""
         return dict(self._settings.levels)

@@ -2,53 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kws.block_sizes import BlockSizes
+from kws.callbacks import Deferred
 from kws.capture import Capture
 from kws.chain import Chain
 from kws.errors import AudioError
-from kws.flow import AudioLost, Block, Captured, Detection, Event, check_format
+from kws.flow import AudioLost, Block, Captured, Detection, Event, Stats, check_format
+from kws.resample import NotFiniteError
 from kws.ring import cut
+from kws.samples import as_index, as_rate, as_samples
 from kws.steps import Steps, alone
-from kws.verifier import VerifierStats
 
-_FROM_INT16 = np.float32(1 / 32_768)
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What a spotter has done since it was made or reset. Seconds of audio.
-
-    verifier: None where there is none.
-    """
-
-    audio_s: float
-    open_s: float
-    lost_s: float
-    detections: int
-    inferences: int
-    verifier: VerifierStats | None = None
+UNHEARD_S = 1.0
+"""How often it is told that audio can't be used, while that lasts."""
 
 
 class Stream:
     """Blocks at any rate in, events out, told to a callback as soon as they are known."""
 
     def __init__(self, chain: Chain, tell: Callable[[list[Event]], None]) -> None:
-        self._chain, self._tell = chain, tell
+        self._chain, self._callbacks = chain, Deferred(tell)
+        self._hearing = threading.RLock()  # held while audio is heard; not while it is steps
         self._paused = False
         self._captures: list[Capture] = []
         self.reset()
 
     def reset(self) -> None:
         """Forget everything heard so far, figures too; captures end, and that is told."""
+        with self._hearing:
+            self._reset()
+
+    def _reset(self) -> None:
         self._chain.reset()
         self._rate, self._channels, self._size = self._chain.rate, 0, self._chain.hop
         self._expected: int | None = None
+        self._unheard: int | None = None  # where what can't be used begins, until that is told
         self._skipped = False
         self._audio_s = self._lost_s = 0.0
         self._detections = 0
@@ -58,12 +54,29 @@ class Stream:
     def process(self, block: Block) -> list[Event]:
         """Return everything that became known, in order.
 
-        Raises AudioError: empty, not finite, of no usable shape, a start in the past. What came
-        before the bad part was heard; the bad part leaves no trace.
+        Samples that are not finite are lost audio, a hop or less at a time. Raises AudioError:
+        empty, of no usable shape, a start in the past; such a block leaves no trace. What a
+        callback raises is raised when the whole block was heard.
         """
+        if not isinstance(block, Block):
+            raise AudioError(f"a {type(block).__name__} is no Block; push() takes arrays")
         events: list[Event] = []
-        alone(self.steps(block, events))
+        with self._alone():
+            alone(self.steps(block, events))
         return events
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hear nothing else meanwhile. Raises AudioError: another thread is being heard."""
+        if not self._hearing.acquire(blocking=False):
+            raise AudioError(
+                "another thread is pushing at this moment; one spotter hears one stream: "
+                "give each its own, they can share the model"
+            )
+        try:
+            yield
+        finally:
+            self._hearing.release()
 
     def steps(self, block: Block, events: list[Event]) -> Steps:
         """Find the same, in steps."""
@@ -78,23 +91,54 @@ class Stream:
             self._expected = block.end
             self._settle(events)
             return
-        for piece in cut(block, self._size):
-            found: list[Event] = []
+        try:
+            for piece in cut(block, self._size):
+                yield from self._hear(piece, events)
+        except AudioError:
+            raise
+        except BaseException:  # a model that fails, or Ctrl-C: time goes on nevertheless
+            self._chain.jump()
+            self._skip(block.end)
+            raise
+        self._callbacks.raise_first()
+
+    def _hear(self, piece: Block, events: list[Event]) -> Steps:
+        found: list[Event] = []
+        try:
             yield from self._chain.steps(piece, found)
+        except NotFiniteError:
+            self._close(events)
+            self._skip(piece.end)
+            if self._unheard is not None and piece.end - self._unheard >= UNHEARD_S * piece.rate:
+                self._tell_unheard(events)
+        else:
+            self._tell_unheard(events)
             self._heard(piece, found, events)
+
+    def _skip(self, end: int) -> None:
+        """Count audio from what is expected on as lost."""
+        assert self._expected is not None  # noqa: S101 - a block has begun
+        if self._unheard is None:
+            self._unheard = self._expected
+        self._lost_s += max(0, end - self._expected) / self._rate
+        self._expected = max(end, self._expected)
+
+    def _tell_unheard(self, events: list[Event]) -> None:
+        """Tell of audio that was skipped."""
+        start, self._unheard = self._unheard, None
+        if start is not None and self._expected is not None and start < self._expected:
+            lost = AudioLost(start / self._rate, self._expected / self._rate)
+            events.append(lost)
+            self._callbacks.tell([lost])
 
     def block(self, samples: NDArray[Any], rate: int | None, start: int | None = None) -> Block:
         """Return samples, float32 or int16, as a block that begins where it is expected to.
 
-        Raises AudioError: another type.
+        Raises AudioError: another type or shape, a rate or a start that can't be.
         """
-        rate = rate or self._chain.rate
-        check_format(rate)
-        if samples.dtype == np.int16:
-            samples = samples * _FROM_INT16
-        elif samples.dtype != np.float32:
-            raise AudioError(f"samples of type {samples.dtype}; give float32 in [-1, 1], or int16")
-        return Block(samples, self.expected(rate) if start is None else start, rate)
+        rate = self._chain.rate if rate is None else as_rate(rate)
+        begin = self.expected(rate) if start is None else as_index(start, "start")
+        return Block(as_samples(samples), begin, rate)
 
     def expected(self, rate: int) -> int:
         """Where the next block is expected to begin, at its own rate."""
@@ -110,6 +154,7 @@ class Stream:
         return 0.0 if self._expected is None else self._expected / self._rate
 
     def _begin(self, block: Block, events: list[Event]) -> None:
+        self._tell_unheard(events)  # in the old rate
         expected = block.start if self._expected is None else self.expected(block.rate)
         if block.start != expected:
             self._jump(expected, block, events)
@@ -127,7 +172,7 @@ class Stream:
             lost = AudioLost(expected / block.rate, block.start / block.rate)
             self._lost_s += lost.end_s - lost.start_s
             events.append(lost)
-            self._tell([lost])
+            self._callbacks.tell([lost])
 
     def _heard(self, piece: Block, found: list[Event], events: list[Event]) -> None:
         self._expected = piece.end
@@ -138,7 +183,7 @@ class Stream:
         if found:
             self._detections += sum(isinstance(event, Detection) for event in found)
             events += found
-            self._tell(found)
+            self._callbacks.tell(found)
         if self._captures:  # a callback may have begun one that is done at once
             self._settle(events)
 
@@ -154,12 +199,13 @@ class Stream:
             self._captures = [capture for capture in self._captures if capture not in done]
             told: list[Event] = [Captured(capture, capture.end / capture.rate) for capture in done]
             events += told
-            self._tell(told)
+            self._callbacks.tell(told)
 
     def finish(self) -> list[Event]:
         """Hear the silence that a finite source ends with, so that its last word is known."""
         events: list[Event] = []
-        alone(self.ending(events))
+        with self._alone():
+            alone(self.ending(events))
         return events
 
     def ending(self, events: list[Event]) -> Steps:
@@ -177,13 +223,15 @@ class Stream:
                 yield from self.steps(silence, events)
             finally:
                 self._last = None
-            self._audio_s, chain.gate.open_samples = figures
+                self._audio_s, chain.gate.open_samples = figures
         events += self.end()
 
     def end(self) -> list[Event]:
         """End the captures: nothing follows. Return what that makes known."""
         events: list[Event] = []
+        self._tell_unheard(events)
         self._close(events)
+        self._callbacks.raise_first()
         return events
 
     def pause(self) -> None:
@@ -202,6 +250,15 @@ class Stream:
         capture = Capture(self._chain.gate, word, seconds, until_silence, self._last)
         self._captures.append(capture)
         return capture
+
+    def block_sizes(self, rate: int) -> BlockSizes:
+        """Return the sizes of blocks at `rate` Hz with which no hop waits for the next block."""
+        return self._chain.block_sizes(rate)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the gate is closed and nothing is captured: a block may wait for the next one."""
+        return not (self._chain.gate.open or self._captures)
 
     @property
     def stats(self) -> Stats:

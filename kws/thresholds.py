@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import TypeAlias
 
 import msgspec
 
 from kws.card import Card
-from kws.errors import ConfigError
+from kws.errors import ConfigError, KwsWarning
 from kws.keyword_levels import LevelRequest, Levels, at_rates, by_keyword, merge, shipped
-from kws.overrides import read_overrides
+from kws.overrides import Overrides, read_overrides
+from kws.roles import Names, find_roles, known, near
 
-Names: TypeAlias = str | Iterable[str]
+
+def check_words(
+    overrides: Overrides, cards: Sequence[Card], path: str | os.PathLike[str] | None
+) -> None:
+    """Warn of words that no model knows: a slip, or what was tuned for another model.
+
+    path: that of the override file.
+    """
+    names = [label.name for one in cards for label in one.keywords]
+    for word in sorted({*overrides.thresholds, *overrides.sensitivity} - {*names}):
+        text = f"{path}: unknown keyword {word!r} is ignored; {near(word, names)}"
+        warnings.warn(text, KwsWarning, stacklevel=2)
 
 
 @dataclass(frozen=True)
@@ -47,9 +58,11 @@ class Settings:
         sensitivity: Levels | None = None,
         false_alarms: Levels | None = None,
         wake: Names | None = None,
-        overrides: str | os.PathLike[str] | None = None,
+        overrides: str | os.PathLike[str] | Overrides | None = None,
     ) -> None:
         changed = read_overrides(overrides)
+        if not isinstance(overrides, Overrides):
+            check_words(changed, cards, overrides)
         self._cards, self._wake, self._changed = cards, wake, changed
         self.needs_wake = wake is not None
         self.rules = [msgspec.structs.replace(one.decision, **changed.decision) for one in cards]
@@ -115,7 +128,8 @@ class Settings:
 
     def ended(self, now_s: float) -> bool:
         """Whether that has lasted as long as it may."""
-        return self.playback is not None and now_s >= self.playback.until_s
+        playing = self.playback  # another thread may end it
+        return playing is not None and now_s >= playing.until_s
 
     def check(self, keyword: str) -> None:
         """Raise ConfigError, with the near names, where there is no such keyword."""
@@ -132,42 +146,3 @@ class Settings:
     def set_keywords(self, keywords: Names | None) -> None:
         """Arm these and no others; None is all. What was asked for stays. Raises ConfigError."""
         self._arrange(find_roles(self._cards, keywords, self._wake), self.request)
-
-
-def find_roles(
-    cards: Sequence[Card],
-    keywords: Names | None = None,
-    wake: Names | None = None,
-) -> dict[str, str]:
-    """Return the armed keywords with their role, `keyword` or `wake`.
-
-    keywords: None is all. wake: the words that commands must follow; the cards' other wake
-    words are then off, unless named as keywords. Raises ConfigError for unknown names.
-    """
-    spotted = {label.name: label.role for one in cards for label in one.keywords}
-    if not spotted:
-        raise ConfigError(
-            "the model names no keyword to spot; `kws classify` takes it, "
-            "with --embedding where it gives embeddings only"
-        )
-    waking = known(wake, spotted, "wake word") if wake is not None else []
-    if keywords is not None:
-        armed = known(keywords, spotted, "keyword")
-    else:
-        armed = [name for name, role in spotted.items() if role == "keyword" or not waking]
-    if not armed and not waking:
-        raise ConfigError(f"no keyword is armed; there are {', '.join(spotted)}")
-    heard = {name: "keyword" if waking else str(spotted[name]) for name in armed}
-    return heard | dict.fromkeys(waking, "wake")
-
-
-def known(wanted: Names, names: Iterable[str], what: str) -> list[str]:
-    """Return the wanted names; raise ConfigError, with the near ones, where one is unknown."""
-    names = list(names)
-    found = [wanted] if isinstance(wanted, str) else list(wanted)
-    for name in found:
-        if name not in names:
-            near = get_close_matches(str(name), names, n=3, cutoff=0.5)
-            hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(names)}"
-            raise ConfigError(f"unknown {what} {name!r}; {hint}")
-    return found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kws import card
-from kws.flow import Samples, Scores, VerifierFailed
+from kws.flow import Samples, Scores, VerifierFailed, VerifierStats
 from kws.fusion import NEVER, FusedKeywords, log_odds
 from kws.jumps import JumpDetector
 from kws.steps import Run, Steps, alone
@@ -24,29 +24,6 @@ LIMIT_S = 10.0
 
 Audio: TypeAlias = Callable[[int, int], Samples]
 """(start, end) -> those samples of the stream; zeros from before its start or the last jump."""
-
-
-@dataclass(frozen=True, slots=True)
-class VerifierStats:
-    """What a verifier has done in one stream.
-
-    candidates: stretches of audio in which it was asked; refused: those that gave no event;
-    verified: events that it agreed to. calls: that were made; failures: of these, that failed;
-    skipped: that the limit of calls kept from being made.
-    """
-
-    candidates: int = 0
-    verified: int = 0
-    refused: int = 0
-    calls: int = 0
-    skipped: int = 0
-    failures: int = 0
-
-    def __add__(self, other: VerifierStats) -> VerifierStats:
-        return VerifierStats(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
-
-    def __sub__(self, other: VerifierStats) -> VerifierStats:
-        return VerifierStats(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 class Verifier:

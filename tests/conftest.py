@@ -10,6 +10,23 @@ from kws.session import load
 
 __all__ = ["recordings"]
 
+DEVICES = {
+    "daemon", "damaged_files", "devices", "examples", "http", "http_clients", "http_doors",
+    "interrupts", "listen", "live", "microphone", "network", "openapi", "page", "playback",
+    "queued_output", "record", "serve", "serve_config", "serve_listener", "serve_microphone",
+    "serve_outlets", "serve_streams", "service", "sinks", "sinks_desktop", "sinks_mqtt",
+    "sinks_webhook", "soak", "spread", "tune", "verifier_serve", "wyoming", "wyoming_limits",
+}  # fmt: skip
+"""What waits for sound, ports, systemd and browsers, which only one process may use at a time."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark what waits for devices, so that it can run beside the rest, which computes."""
+    for item in items:
+        if item.path.stem.removeprefix("test_") in DEVICES:
+            item.add_marker(pytest.mark.devices)
+
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):

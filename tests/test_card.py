@@ -51,6 +51,7 @@ def changed(**fields):
         (changed(after_wake={"maybe": {"value": 0.5}}), "name no keyword: ['maybe']"),
         (changed(after_wake={"yes": {"value": -1}}), "outside 0..1"),
         (changed(labels=[{"name": "a"}, {"name": "a"}]), "twice"),
+        (changed(labels=[{"name": "a"}], thresholds={}), "softmax over one label is always 1"),
         (changed(sample_rate=0), "must be positive"),
         (changed(kind="other"), "other"),
     ],

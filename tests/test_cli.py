@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import subprocess
+import sys
 
 import models
 import numpy as np
@@ -12,6 +14,7 @@ from audio_files import BAD, written
 from command import keywords, kws, model, words
 
 from kws import card as cards
+from kws.card import Label, Rate, Threshold
 from kws.sources import devices
 
 __all__ = ["kws", "model", "words"]
@@ -42,7 +45,6 @@ def test_spot_prints_a_json_line_a_detection(kws, model, words):
         (["--sensitivity", "0", "--threshold", "no=1"], ["yes", "yes"]),
         (["--threshold", "1", "--sensitivity", "no=50"], ["no"]),
         (["--wake", "jarvis"], []),
-        (["--wake", "no", "--keywords", "yes"], ["no", "yes"]),
         (["--channel", "1", "--gate", "none"], ["yes", "no", "yes"]),
     ],
 )
@@ -57,6 +59,63 @@ def test_a_file_can_override_thresholds(kws, model, words, tmp_path):
     path.write_text('{"thresholds": {"yes": 1.0}}')
 
     assert keywords(kws("spot", words, "--model", model, "--overrides", path)) == ["no"]
+
+
+@pytest.fixture
+def spelt(tmp_path):
+    """A model whose words are called as AudioSet calls its sounds."""
+    labels = [
+        Label("yes, a tone, low", "keyword"),
+        Label("no=1, 000 Hz", "keyword"),
+        Label("a tone", "keyword"),
+        Label("_rest_"),
+    ]
+    thresholds = {label.name: Threshold(0.6) for label in labels[:3]}
+    card = models.card(labels=labels, thresholds=thresholds)
+    return models.write(tmp_path / "spelt.onnx", card)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--keywords", "yes, a tone, low"], ["yes", "yes"]),
+        (["--keywords", "a tone,yes,a tone,low"], ["yes", "yes"]),
+        (["--keywords", '"no=1, 000 Hz",a tone'], ["no=1"]),
+        (["--keywords", "yes, a tone, low, no=1, 000 Hz"], ["yes", "no=1", "yes"]),
+        (["--threshold", "yes, a tone, low=1"], ["no=1"]),
+        (["--threshold", '"no=1, 000 Hz"=1,a tone=0.5'], ["yes", "yes"]),
+        (["--threshold", 'yes, a tone, low=1,"no=1, 000 Hz"=1.0'], []),
+        (["--wake", "yes, a tone, low", "--keywords", "a tone"], ["yes", "yes"]),
+    ],
+)
+def test_names_may_hold_commas_and_equals_signs(kws, spelt, words, options, expected):
+    """They are known by the model's labels; where that leaves a doubt, quotes tell."""
+    found = keywords(kws("spot", words, "--model", spelt, *options))
+
+    assert expected == [name.split(",")[0] for name in found]
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_file_with_a_word_of_another_model_is_noticed(kws, model, words, tmp_path):
+    """It is used as far as it goes: it may have been tuned for several models."""
+    path = tmp_path / "tuned.json"
+    path.write_text('{"thresholds": {"yes": 1.0, "noo": 0.1}}')
+    result = kws("spot", words, "--model", model, "--overrides", path)
+
+    assert f"kws: {path}: unknown keyword 'noo' is ignored; did you mean no?\n" == result.err
+    assert ["no"] == keywords(result)
+
+
+def test_a_warning_is_one_line():
+    """As an error is; others look as ever."""
+    code = (
+        "import sys, warnings; from kws.cli import main; from kws.errors import KwsWarning;"
+        "main(['--help']); warnings.warn('ours', KwsWarning); warnings.warn('another')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stderr.startswith("kws: ours\n")
+    assert "UserWarning: another" in done.stderr
 
 
 def test_several_models_are_heard_at_once(kws, model, words, tmp_path):
@@ -138,6 +197,26 @@ def test_info_tells_what_of_a_sensitivity_was_measured(kws, tmp_path):
     assert "a wrong one follows 9 of 1200 wakes (95 %: 0.40% to 1.40%)" in told
 
 
+def test_info_tells_shared_false_alarms_once(kws, tmp_path):
+    """What ten words did together is not what each of them did."""
+    both, own = Rate(1.37, 3, 2.2, 0.28, 4.01), Rate(0.5, 1, 2.0, 0.01, 2.8)
+    levels = {
+        "yes": Threshold(0.9, both),
+        "no": Threshold(0.8, both),
+        "jarvis": Threshold(0.7, own),
+    }
+    model = models.write(tmp_path / "rated.onnx", models.card(thresholds=levels))
+    lines = kws("info", model).out.splitlines()
+
+    assert ["keyword          yes, threshold 0.9", "keyword          no, threshold 0.8"] == [
+        line for line in lines if line.startswith("keyword")
+    ]
+    assert [
+        "false alarms     yes, no together: 1.37 FA/h (3 in 2.2 h, 95 %: 0.28 to 4.01)",
+        "false alarms     jarvis: 0.50 FA/h (1 in 2.0 h, 95 %: 0.01 to 2.80)",
+    ] == [line for line in lines if line.startswith("false alarms")]
+
+
 def no_card(folder):
     path = models.write(folder / "x.onnx")
     graph = onnx.load(path)
@@ -188,6 +267,7 @@ WRONG = {
         "0.5",
     ],
     "unknown keyword 'maybe'": ["spot", "x", "--threshold", "maybe=0.5"],
+    "'no' is a command, not a wake word; wake words: jarvis": ["spot", "x", "--wake", "no"],
     "unknown wake word 'jarvs'": ["spot", "x", "--wake", "jarvs"],
     "channel '0' is not understood": ["spot", "x", "--channel", "0"],
     "no operating point at 0.5": ["spot", "x", "--false-alarms", "0.5"],

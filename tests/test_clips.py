@@ -1,6 +1,7 @@
 """Clips: splits, folders and protocols are as published; figures are those counted by hand."""
 
 import pickle
+import re
 
 import models as tones
 import numpy as np
@@ -15,8 +16,10 @@ from kws.evaluate.corpus import clipset, speech_commands
 from kws.evaluate.corpus.reading import LongRecording
 from kws.evaluate.corpus.speech_commands import NOISE, WORDS, split_of
 from kws.evaluate.protocols import COMMANDS, SILENCE, UNKNOWN, v2_12
+from kws.evaluate.report.sections import labels
 from kws.session import load
 from kws.shortcuts import classify
+from kws.terminal.figures import clips_lines
 
 RATE = tones.RATE
 PITCH = {"yes": "yes", UNKNOWN: "no", SILENCE: "jarvis"}
@@ -117,6 +120,26 @@ def test_figures_are_those_counted_by_hand(tmp_path, twelve):
         silence.precision, silence.recall, silence.f1, silence.clips,
     )  # fmt: skip
     assert round((0.8 + 1 + 0.5) / 3, 5) == found.mean_recall
+
+
+def test_what_was_never_said_or_heard_has_no_figures(twelve, tmp_path):
+    """A label without clips was not missed: nothing is known of it, in text and page too."""
+    folder = tmp_path / "clips"
+    (folder / "yes").mkdir(parents=True)
+    written(folder / "yes", "a.wav", tones.tone("jarvis", 1), RATE)
+    found = evaluate(twelve, folder)
+    yes, silence = found.labels["yes"], found.labels[SILENCE]
+
+    assert (None, 0.0, 0.0, 1) == (yes.precision, yes.recall, yes.f1, yes.clips)
+    assert (0.0, None, None, 0) == (silence.precision, silence.recall, silence.f1, silence.clips)
+    assert 0 == found.mean_recall
+    text = "\n".join(clips_lines(found))
+    assert re.search(r"^yes +1 +- +0\.0% +0\.0%$", text, re.MULTILINE)
+    assert re.search(r"^_silence_ +0 +0\.0% +- +-$", text, re.MULTILINE)
+    assert "whatever the thresholds" in text
+    page = "".join(labels(found))
+    assert "whatever the thresholds" in page
+    assert ">_silence_</th><td>not known</td><td>0.0" in page
 
 
 @pytest.mark.parametrize("kind", ["stream", "window"])

@@ -1,5 +1,9 @@
 """Sound devices by hand: how they are found and opened, and what they do wrong."""
 
+import importlib.abc
+import os
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -206,6 +210,9 @@ def test_lost_samples_show_as_a_jump_by_the_clock(streams, monkeypatch, overflow
     first = next(blocks)
     clock[0] += 0.1 + late
     streams[0].bring([0.1] * 10, overflow=overflow)
+    for _ in range(0 if overflow else 6):  # it shows in a moment that nothing was kept
+        clock[0] += 0.1
+        streams[0].bring([0.1] * 10)
     second = next(blocks)
     source.close()
 
@@ -243,3 +250,87 @@ def test_digital_silence_is_told_once_and_its_end_too():
         events += zeros.process(backlog.take(0), sound=sound)
 
     assert [(event.silent, event.time_s) for event in events] == [(True, 4.0), (False, 6.0)]
+
+
+def alone(code, **environ):
+    """Run a few lines in a process of their own; return what it printed and said."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, env={**os.environ, **environ}, timeout=60, check=False
+    )
+    return done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its sound system is ALSA")
+def test_a_name_that_is_not_utf_8_hides_no_device(tmp_path):
+    """It is listed as Latin-1; to open it takes its name, which sounddevice can't read."""
+    named = b"pcm.caf\xe9 { type null\n hint { show on } }\npcm.other { type null\n"
+    (tmp_path / ".asoundrc").write_bytes(named + b" hint { show on } }\n")
+    code = """if True:
+        import kws
+        print(*sorted({each.name for each in kws.devices()} & {"caf\xe9", "other"}))
+        try:
+            from kws.sources.microphone import Microphone
+            Microphone("caf\xe9")
+        except kws.DeviceError as error:
+            print(error)
+    """
+    out, said = alone(code, HOME=str(tmp_path), PYTHONIOENCODING="utf-8")
+
+    assert "Traceback" not in said
+    assert out.splitlines()[0] == "caf\xe9 other"
+    assert "can't be opened: its name is not UTF-8" in out
+
+
+def test_portaudio_that_can_not_start_is_one_line(monkeypatch):
+    """Neither when it is loaded, nor when it is started again."""
+
+    class Broken(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path, target=None):
+            if name == "sounddevice":
+                raise BusyError("Error initializing PortAudio: Internal", -9986)
+
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    for step in devices.portaudio, devices.devices, devices.refresh:
+        with pytest.raises(DeviceError, match=r"PortAudio can't start .Error init.*; is the sound"):
+            step()
+
+
+def test_portaudio_that_does_not_start_again_is_one_line(monkeypatch):
+    def refuse():
+        raise BusyError("PortAudio not initialized", -10000)
+
+    fake = SimpleNamespace(
+        PortAudioError=BusyError, _terminate=refuse, _initialize=refuse, query_hostapis=refuse
+    )
+    monkeypatch.setattr(devices, "portaudio", lambda: fake)
+    for step in devices.refresh, devices.devices:
+        with pytest.raises(DeviceError, match="PortAudio can't start"):
+            step()
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_after_a_fork_it_says_what_the_matter_is(streams, monkeypatch):
+    """PortAudio works only in the process that started it."""
+
+    def refuse(**settings):
+        raise BusyError("Device unavailable", -9999)
+
+    microphone.portaudio().RawInputStream = refuse
+    with pytest.raises(DeviceError, match="does not open at 100 Hz"):
+        Microphone(device())
+    devices._started_in.cache_clear()
+    devices._started_in()
+    read, write = os.pipe()
+    if not (child := os.fork()):
+        try:
+            Microphone(device())
+        except DeviceError as error:
+            os.write(write, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+    assert b"PortAudio was started before this process was forked" in os.read(read, 1_000)

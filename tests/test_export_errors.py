@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 
 from export import families
 from export.checkpoint import Checkpoint
+from export.describe import Use, describe
 from export.families import Asked
 from kws.errors import ExportError
 
@@ -207,6 +209,31 @@ def test_config_must_suit_the_weights(folder, fields, told):
     edit(folder, CONFIG, **fields)
 
     assert told in refusal(folder)
+
+
+@pytest.mark.parametrize("names", [[0, 1, 2], [True, False, None], [1.5, "yes", "2"]])
+def test_labels_may_be_written_as_anything(folder, names):
+    """JSON lets config.json name labels by numbers; they are then called as they are written."""
+    edit(folder, CONFIG, id2label={str(key): name for key, name in enumerate(names)})
+    original = read(folder)
+
+    assert [str(name) for name in names] == original.labels
+    assert (3,) == original.reference(np.zeros(16_000, np.float32)).shape
+
+
+def test_a_single_label_competes_with_none(tmp_path, sound):
+    """Softmax would give 1 whatever is heard: it gets a probability of its own."""
+    folder = shutil.copytree(sound, tmp_path / "one")
+    config = transformers.Wav2Vec2Config.from_pretrained(sound)
+    config.id2label, config.label2id = {0: "yes"}, {"yes": 0}
+    transformers.Wav2Vec2ForSequenceClassification(config).save_pretrained(folder)
+    original = read(folder)
+    [score] = original.reference(np.zeros(16_000, np.float32))
+
+    assert "sigmoid" == original.activation
+    assert 0 < score < 1
+    with pytest.raises(ExportError, match="knows one label, yes"):
+        describe(Checkpoint(folder, "x"), replace(original, activation="softmax"), Use(), "torch")
 
 
 @pytest.mark.parametrize("name", [CONFIG, PREPROCESSOR])

@@ -90,6 +90,15 @@ def test_recordings_of_any_kind_become_mono_at_the_rate_asked_for(ending, tmp_pa
     assert np.std(clip.samples[4_000:12_000]) == pytest.approx(0.25 / 2**0.5, rel=0.05)
 
 
+def test_channels_that_cancel_each_other_out_are_heard_alone(tmp_path):
+    """From the first sample on: the louder one."""
+    sound = tone(440, 16_000, 1)
+    soundfile.write(tmp_path / "a.wav", np.stack([-0.9 * sound, sound], axis=1), 16_000)
+    (clip,) = read(tmp_path, 16_000)
+
+    assert np.allclose(sound, clip.samples, atol=1e-4)
+
+
 def test_a_large_folder_is_sampled_evenly(tmp_path):
     """Of ten labels with four recordings each, ten recordings know every label."""
     for label in range(10):

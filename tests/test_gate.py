@@ -16,6 +16,7 @@ from kws.classifiers import StreamClassifier
 from kws.errors import ConfigError, ModelError
 from kws.flow import Block, GateChanged
 from kws.gate import Gate
+from kws.gates import webrtc
 from kws.session import load
 from kws.spotter import Spotter
 from kws.thresholds import Settings
@@ -190,7 +191,9 @@ def test_gates_are_found_by_their_files():
         gates.detector("none", RATE, {"mode": 1})
 
 
-@pytest.mark.parametrize("rate", [8_000, 16_000, 32_000, 48_000])
+@pytest.mark.parametrize(
+    "rate", [8_000, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000]
+)
 def test_webrtc_tells_a_voice_from_silence(rate):
     stage = gates.detector("webrtc", rate, {"mode": 3})
     time = np.arange(rate) / rate
@@ -203,6 +206,24 @@ def test_webrtc_tells_a_voice_from_silence(rate):
     assert not any(stage.voiced(np.zeros(stage.frame, np.float32)) for _ in range(50))
 
 
+@pytest.mark.parametrize("rate", [12_000, 22_050, 44_100, 192_000])
+def test_webrtc_hears_another_rate_as_a_resampler_makes_it(rate):
+    """To 40 dB, a few samples late, whatever was in the frames before; a reset forgets them."""
+    lower = 16_000 if rate > 16_000 else 8_000
+    conversion, time = webrtc._Conversion(rate, lower), np.arange(rate) / rate
+    sweep = np.sin(2 * np.pi * (100 + 0.3 * lower / 2 * time) * time).astype(np.float32)
+    frames = sweep.reshape(50, -1)
+    first = np.concatenate([conversion.process(frame) for frame in frames])
+    conversion.reset()
+    again = np.concatenate([conversion.process(frame) for frame in frames])
+    late = round(16 * rate / lower) / rate
+    then = np.arange(lower) / lower - late
+    expected = np.sin(2 * np.pi * (100 + 0.3 * lower / 2 * then) * then)
+
+    assert np.array_equal(first, again)
+    assert np.abs(expected - first)[100:].max() < 0.01
+
+
 def test_webrtc_hears_what_is_over_full_scale_as_loud_not_as_noise():
     plain, over = gates.detector("webrtc", RATE, {}), gates.detector("webrtc", RATE, {})
     frames = tone("yes", 1, amplitude=3).reshape(-1, plain.frame)
@@ -213,8 +234,9 @@ def test_webrtc_hears_what_is_over_full_scale_as_loud_not_as_noise():
 
 
 def test_webrtc_takes_only_its_rates_and_modes():
-    with pytest.raises(ConfigError, match="22050"):
-        gates.detector("webrtc", 22_050, {})
+    for rate in 11_025, 4_000:
+        with pytest.raises(ConfigError, match=f"{rate} Hz.*use gate none"):
+            gates.detector("webrtc", rate, {})
     with pytest.raises(ConfigError, match="0 to 3"):
         gates.detector("webrtc", RATE, {"mode": 4})
 

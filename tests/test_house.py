@@ -18,7 +18,9 @@ TOP = {"kws", "export", "tests", "benchmarks"} | {
 
 LAYERS = [
     {"errors", "flow"},
-    {"card", "home", "origin", "ring", "sensitivity", "steps", "jumps", "fusion"},
+    {"arguments", "block_sizes", "card", "files", "fusion", "home", "interrupts", "jumps"}
+    | {"mixing", "origin", "permissions", "programs", "ring", "roles", "samples", "sensitivity"}
+    | {"steps", "text"},
     {"session", "gates", "sources"},
     {"resample", "gate", "classifiers", "smoothing", "verifier", "decide"},
     {"locate", "capture", "callbacks", "keyword_levels", "overrides", "thresholds"}
@@ -41,8 +43,16 @@ ONLY = {
 }
 """Heavy imports, and the only modules of kws that make them."""
 
-LONGER = {"kws.spotter": 300}
-"""Modules that may pass 250 lines, for they hold one thing: the class that users meet."""
+LONGER = {
+    "kws.spotter": 300,
+    "kws.card": 350,
+    "kws.chain": 300,
+    "kws.session": 300,
+    "kws.stream": 300,
+    "kws.serve.config": 300,
+    "kws.terminal.options": 300,
+}
+"""Modules that may pass 250 lines, for they hold one thing: a class or a format that users meet."""
 
 FORBIDDEN = {"chunk", "helper", "manager", "handler", "utils", "common", "misc"}
 
@@ -136,9 +146,19 @@ def test_the_runtime_never_needs_the_exporter():
     ]
     for path in sources("export"):
         training = "training" in path.parts
-        allowed = {"card", "origin", "session", "errors", "flow", "selftest"}
+        allowed = {
+            "card",
+            "origin",
+            "session",
+            "errors",
+            "flow",
+            "selftest",
+            "gates",
+            "mixing",
+            "roles",
+        }
         allowed |= {"cli"} if module(path) == "export.__main__" else set()
-        allowed |= {"spotter", "classifiers", "gates", "evaluate"} if training else set()
+        allowed |= {"spotter", "classifiers", "evaluate"} if training else set()
         allowed |= {"sensitivity", "steps", *kws.__all__} if training else set()
         wrong += [f"{module(path)} imports kws.{part}" for part in parts(path) - allowed]
 

@@ -9,7 +9,7 @@ import re
 import socket
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 import huggingface_hub
 import models
@@ -428,6 +428,34 @@ def test_no_microphone_has_such_a_rate(home, rate):
 def test_a_foreign_page_gets_no_websocket(home):
     with upgrade(home, Origin="http://evil.example") as answer:
         assert b" 403 " in answer.readline()
+
+
+def test_what_get_answers_of_thresholds_post_takes(home):
+    """As a whole, with what else it says, or the levels alone."""
+    _, _, before = home.ask("GET", "/v1/thresholds")
+    status, _, after = home.ask("POST", "/v1/thresholds", json.dumps(before))
+    assert (status, after["thresholds"]) == (200, before["thresholds"])
+    changed = {**before, "thresholds": {**before["thresholds"], "yes": 0.87}}
+    status, _, after = home.ask("POST", "/v1/thresholds", json.dumps(changed))
+    assert (status, after["thresholds"]["yes"]) == (200, 0.87)
+    for wrong in ({"thresholds": {}}, {"thresholds": {"yes": 2}}, {"thresholds": 0.5}, {"a": {}}):
+        assert home.ask("POST", "/v1/thresholds", json.dumps(wrong))[0] == 422
+
+
+def test_a_server_may_only_classify(tmp_path):
+    """Without a microphone: it is alive, and hears what it is sent."""
+
+    class Deaf(Home):
+        def write(self, settings):
+            super().write(settings)
+            self.path.write_text(f"microphone = []\n{self.path.read_text()}")
+
+    home = Deaf(tmp_path, "[http]\nport = 0")
+    with closing(home):
+        status, _, said = home.ask("POST", "/v1/classify", recording("WAV"))
+        assert (status, said[0]["label"]) == (200, "no")
+        assert home.ask("GET", "/healthz")[0] == 200
+        assert home.ask("GET", "/v1/thresholds")[0] == 200
 
 
 def test_others_come_in_with_the_token_only(tmp_path):

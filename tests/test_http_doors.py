@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import numpy as np
 import pytest
@@ -23,8 +23,10 @@ from test_http import TOKEN, accepted, home, living, recording, upgrade
 
 from kws.errors import AudioError
 from kws.serve import logs, seldom
+from kws.serve.audience import Audience
 from kws.serve.http import listen
 from kws.serve.http.clip import decode
+from kws.sinks import Playing
 
 __all__ = ["home"]
 
@@ -58,8 +60,12 @@ def lines(monkeypatch):
     return found
 
 
+def open_to(home):
+    return set(home.daemon._network._web._server._server.server_state.connections)
+
+
 def connections(home):
-    return len(home.daemon._network._web._server._server.server_state.connections)
+    return len(open_to(home))
 
 
 def all_of(opened):
@@ -272,44 +278,87 @@ def test_who_pings_and_reads_nothing_is_let_go(home):
     until(lambda: not home.daemon._house.feed.followers)
 
 
+@contextmanager
+def busy(home):
+    """Everything that is to be classified waits meanwhile."""
+    release = threading.Event()
+    home.daemon._house.classifying._waiting.put((Future(), release.wait))
+    try:
+        yield home.daemon._house.classifying._waiting
+    finally:
+        release.set()
+
+
 def test_one_connection_too_many_is_told(quick):
-    """And those far beyond are closed at once."""
+    """As long as all others wait for an answer, and none of them for its client."""
+    clip = recording("WAV")
     with ExitStack() as stack:
-        for _ in range(4):
-            stack.enter_context(quick.plain(b"GET / HTTP/1.1\r\n"))
-        until(lambda: connections(quick) == 4)
-        for request in GET, GET.replace(HOST, HOST + SOCKET):
-            status, answer = answered(quick, request)
-            assert (status, answer) == (503, {"error": "too many connections"})
-        for _ in range(8):
-            stack.enter_context(quick.plain(b"GET / HTTP/1.1\r\n"))
-        until(lambda: connections(quick) == 12)
-        told = b""
-        with suppress(ConnectionError), quick.plain(GET) as opened:
-            told = all_of(opened)
-        assert told == b""
+        waiting = [stack.enter_context(quick.connected()) for _ in range(4)]
+        with busy(quick) as queue:
+            for each in waiting:
+                each.request("POST", "/v1/classify", clip)
+            until(lambda: queue.qsize() >= 4)
+            for request in GET, GET.replace(HOST, HOST + SOCKET):
+                status, answer = answered(quick, request)
+                assert (status, answer) == (503, {"error": "too many connections"})
+        assert [each.getresponse().status for each in waiting] == [200] * 4
     until(lambda: not connections(quick))
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", *(begun for begun, _ in SLOW.values())], ids=["nothing", *SLOW]
+)
+def test_slow_clients_shut_nobody_out(home, begun):
+    """Many more than there is room for: who finishes is answered, and the slowest are let go."""
+    with ExitStack() as stack:
+        for _ in range(40):
+            stack.enter_context(home.plain(begun))
+        assert {home.ask("GET", "/openapi.json")[0] for _ in range(10)} == {200}
+        assert connections(home) <= home.daemon._house.settings.connections
+    until(lambda: not connections(home))
+
+
+def test_who_sends_a_body_stays_where_others_say_nothing(home):
+    """A recording takes its time; slow heads make way, and not this."""
+    clip = recording("WAV")
+    head = b"POST /v1/classify HTTP/1.1\r\nConnection: close\r\n" + HOST
+    with ExitStack() as stack:
+        begun = head + b"Content-Length: %d\r\n\r\n" % len(clip) + clip[:-1]
+        sending = stack.enter_context(home.plain(begun))
+        until(lambda: [each for each in open_to(home) if (each.slowness or (False,))[0]])
+        for _ in range(40):
+            stack.enter_context(home.plain(b"GET / HTTP/1.1\r\n"))
+        assert home.ask("GET", "/openapi.json")[0] == 200
+        sending.sendall(clip[-1:])
+        assert all_of(sending).startswith(b"HTTP/1.1 200")
+
+
+def test_a_message_without_end_is_cut_off(home):
+    """Before it fills the memory."""
+    part = b"\x00\xff" + (1 << 16).to_bytes(8, "big") + bytes(4) + bytes(1 << 16)
+    for path in "/v1/listen", "/v1/events/ws":
+        with home.plain(f"GET {path} HTTP/1.1\r\n".encode() + HOST + SOCKET + b"\r\n") as opened:
+            assert opened.recv(12) == b"HTTP/1.1 101"
+            opened.sendall(b"\x02" + part[1:])
+            with pytest.raises(ConnectionError):
+                opened.sendall(part * 1_000)
+    until(lambda: not connections(home))
 
 
 def test_who_finds_it_busy_is_told_when_to_come_again(home):
     """While others wait for their turn; they get their answers."""
-    release, clip = threading.Event(), recording("WAV")
-    home.daemon._house.classifying._waiting.put((Future(), release.wait))
-    home.ask("GET", "/openapi.json")
-    try:
-        with ExitStack() as stack:
-            waiting = [stack.enter_context(home.connected()) for _ in range(9)]
+    clip = recording("WAV")
+    with ExitStack() as stack:
+        waiting = [stack.enter_context(home.connected()) for _ in range(9)]
+        with busy(home) as queue:
             for each in waiting:
                 each.request("POST", "/v1/classify", clip)
-            until(lambda: home.daemon._house.classifying._waiting.qsize() == 9)
+            until(lambda: queue.qsize() >= 9)
             status, headers, answer = home.ask("POST", "/v1/classify", clip)
-            release.set()
-            assert status == 503
-            assert headers["Retry-After"] == "1"
-            assert list(answer) == ["error"]
-            assert {each.getresponse().status for each in waiting} == {200}
-    finally:
-        release.set()
+        assert status == 503
+        assert headers["Retry-After"] == "1"
+        assert list(answer) == ["error"]
+        assert {each.getresponse().status for each in waiting} == {200}
     assert home.ask("POST", "/v1/classify", clip)[0] == 200
 
 
@@ -650,6 +699,15 @@ def test_strangers_can_not_fill_the_log(lines, monkeypatch):
         ("warning", "again (and 90 more like it, before)"),
         ("warning", "and again"),
     ]
+
+
+def test_who_turns_the_playback_on_and_off_can_not_fill_the_log(lines):
+    """Any client may do so, as often as it likes."""
+    audience = Audience()
+    for number in range(100):
+        audience.tell(Playing(wall_time=0.0, on=number % 2 == 0))
+
+    assert lines == [("info", f"playback {('on', 'off')[n % 2]}") for n in range(seldom.LINES)]
 
 
 def test_no_line_gives_a_terminal_orders(caplog):

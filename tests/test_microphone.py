@@ -102,16 +102,18 @@ def test_ctrl_c_ends_with_a_summary(pulse, tmp_path):
         assert summary["cpu_s"] > 0
 
 
-def test_a_process_that_was_stopped_hears_on(pulse, tmp_path):
-    """Stopped for longer than a dead device is waited for; what was lost is told."""
+def test_a_process_that_was_stopped_hears_what_was_kept(pulse, tmp_path):
+    """Stopped for longer than a dead device is waited for; the sound server kept all, in order."""
     model = models.write(tmp_path / "tones.onnx")
     with listening(tmp_path, pulse, "--model", str(model)) as listener:
         listener.process.send_signal(signal.SIGSTOP)
+        pulse.play(tones(tmp_path, "no")).wait(PATIENCE_S)
         time.sleep(5)
         listener.process.send_signal(signal.SIGCONT)
-        listener.until(lambda: any(line["type"] == "audio_lost" for line in listener.news()))
         pulse.play(tones(tmp_path, "yes")).wait(PATIENCE_S)
-        listener.until(lambda: listener.keywords() == ["yes"])
+        listener.until(lambda: listener.keywords() == ["no", "yes"])
+
+        assert not [line for line in listener.news() if line["type"] == "audio_lost"]
 
 
 @pytest.mark.parametrize("loss", ["unplug", "kill_server"])

@@ -283,11 +283,13 @@ def test_plot_draws_a_recording(kws, model, words, tmp_path, kind):
     assert picture.read_bytes().startswith(KINDS[kind])
 
 
-def test_plot_shows_when_commands_counted(kws, model, words, tmp_path):
+def test_plot_shows_when_commands_counted(kws, model, tmp_path):
+    said = [tones.noise(0.4), tones.tone("jarvis", 0.3), tones.noise(0.1), tones.tone("yes", 0.3)]
+    heard = written(tmp_path, "one.wav", np.concatenate([*said, tones.noise(0.5)]), tones.RATE)
     picture = tmp_path / "x.svg"
-    result = kws("plot", words, "-o", picture, "--model", model, "--wake", "yes")
+    result = kws("plot", heard, "-o", picture, "--model", model, "--wake", "jarvis")
 
-    assert "3 detections" in result.err
+    assert "2 detections" in result.err
     assert picture.exists()
 
 

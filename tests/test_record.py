@@ -16,6 +16,7 @@ import soundfile
 from command import kws
 from models import noise
 from test_microphone import PATIENCE_S, ROOT, pulse
+from test_sinks import full_disk
 
 from kws import classify
 from kws.errors import ConfigError, DataError, DeviceError
@@ -174,22 +175,17 @@ def no_links(*_):
     raise OSError(1, "Operation not permitted")
 
 
-def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+def test_a_full_disk_is_one_line(tmp_path):
     """It names the file; no part of it stays, and what was there does."""
     with Shelf(tmp_path / "a" / "b") as shelf:
         shelf.add(noise(0.1), RATE)
-        monkeypatch.setattr(Path, "write_bytes", full)
-        with pytest.raises(DataError, match=r"b/002\.flac: can't be written \(No space left"):
+        with (
+            full_disk(100),
+            pytest.raises(DataError, match=r"b/002\.flac: can't be written \(File too large"),
+        ):
             shelf.add(noise(0.1), RATE)
 
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["001.flac"]
-
-
-def full(path, data):
-    """Write half of it, as a full disk does."""
-    with path.open("wb") as file:
-        file.write(data[: len(data) // 2])
-    raise OSError(28, "No space left on device")
 
 
 def test_a_folder_that_stays_empty_goes(tmp_path):

@@ -8,7 +8,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kws.errors import AudioError, ConfigError
+from kws.errors import AudioError, ConfigError, KwsWarning
 from kws.flow import Block
 from kws.resample import Resampler
 
@@ -155,3 +155,69 @@ def test_what_is_not_finite_is_refused_and_leaves_no_trace(value):
 def test_a_shape_that_is_no_audio(shape):
     with pytest.raises(AudioError, match="shape"):
         Resampler(OUT).process(Block(np.zeros(shape, np.float32), 0, OUT))
+
+
+OPPOSITE = np.stack([sound(OUT), -sound(OUT)], axis=1)
+
+
+@pytest.mark.parametrize("channel", [None, "mean"])
+def test_channels_that_cancel_each_other_out_are_noticed(channel):
+    """A tenth of a second is lost; from then on the louder channel is heard, and that is said."""
+    audio = OPPOSITE * np.float32([0.5, 0.55])
+    with pytest.warns(KwsWarning, match="opposite phase.*channel 2"):
+        out = joined(Resampler(OUT, channel=channel).process(Block(audio, 0, OUT)))
+
+    assert np.array_equal(audio[OUT // 10 :, 1], out[OUT // 10 :])
+
+
+@pytest.mark.filterwarnings("ignore::kws.errors.KwsWarning")
+@settings(max_examples=20, deadline=None)
+@given(sizes=st.lists(st.integers(1, 3_000), min_size=1, max_size=9))
+def test_how_cancelled_audio_is_cut_never_shows(sizes):
+    audio = np.concatenate([np.zeros((2_000, 2), np.float32), OPPOSITE[:4_000]])
+    whole, cut, at, turn = Resampler(OUT), Resampler(OUT), 0, 0
+    parts = []
+    while at < len(audio):
+        size = sizes[turn % len(sizes)]
+        parts += cut.process(Block(audio[at : at + size], at, OUT))
+        at, turn = at + size, turn + 1
+
+    assert np.array_equal(joined(whole.process(Block(audio, 0, OUT))), joined(parts))
+
+
+def test_channels_that_differ_are_averaged():
+    """Neither independent channels, nor quiet ones, nor an echo, cancel each other out."""
+    stage, left, right = Resampler(OUT), sound(OUT), sound(OUT, seed=2)
+    for pair in (
+        (left, right),
+        (left, 0 * left),
+        (left, np.roll(left, 7)),
+        (1e-4 * left, -1e-4 * left),
+    ):
+        stage.reset()
+        audio = np.stack(pair, axis=1).astype(np.float32)
+        out = joined(stage.process(Block(audio, 0, OUT)))
+
+        assert np.allclose(audio.mean(axis=1), out, atol=1e-6)
+
+
+def test_another_stream_begins_anew():
+    """Neither a jump nor a reset nor refused audio leaves a trace of the channel that was taken."""
+    with pytest.warns(KwsWarning):
+        (stage := Resampler(OUT)).process(Block(OPPOSITE, 0, OUT))
+    assert not joined(stage.process(Block(OPPOSITE[:100], 99_999, OUT))).any()
+    assert not joined(stage.process(Block(OPPOSITE[:100], 100_099, OUT))).any()
+    stage.reset()
+    assert not joined(stage.process(Block(OPPOSITE[:100], 0, OUT))).any()
+    bad = np.where(np.arange(OUT)[:, None] == OUT - 1, np.float32("nan"), OPPOSITE)
+    with pytest.raises(AudioError):
+        stage.process(Block(bad, 100, OUT))
+    assert not joined(stage.process(Block(OPPOSITE[:100], 100, OUT))).any()
+
+
+def test_samples_in_the_range_of_int16_are_noticed_once():
+    stage, audio = Resampler(OUT), 3_000 * sound(1_000)
+    with pytest.warns(KwsWarning, match="divide .* by 32768"):
+        stage.process(Block(audio, 0, OUT))
+
+    stage.process(Block(audio, 1_000, OUT))  # a second warning would be an error

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import stat
 import string
 import subprocess
@@ -30,6 +31,8 @@ from kws.serve.keeping import Keeper
 from kws.serve.wyoming.settings import Wyoming
 from kws.session import load
 from kws.sinks.mqtt.settings import check
+from kws.sources import devices
+from kws.sources.devices import Input
 
 __all__ = ["kws", "model"]
 
@@ -391,6 +394,8 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("APPDATA", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
+    there = [Input("USB Audio", "ALSA", 48_000, 2, default=True, index=0)]
+    monkeypatch.setattr(devices, "devices", lambda: there)
     return tmp_path
 
 
@@ -473,7 +478,8 @@ def test_paths_may_begin_at_home(kws, user, home, begins):
     """Each that there is; others count from the config's folder."""
     (home / "kws.toml").write_text(HOME.replace("~/", begins))
     result = kws("serve", "--check", "--config", "kws.toml")
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 1
+    assert re.fullmatch(r".*: sink: mqtt localhost:8883: can't be reached .*\n", result.err)
 
     found = read(home / "kws.toml")
     built = build(found)
@@ -534,6 +540,106 @@ def test_what_would_not_do_is_exit_code_2(kws, model, home, case):
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
     place = f"{home / 'kws.toml'}, line {line}" if line else home / "kws.toml"
     assert result.err.startswith(f"kws: {place}: {what}")
+
+
+ALL_WRONG = """
+[[model]]
+path = "tones.onnx"
+keywords = ["yess"]
+thresholds = { no = "high" }
+[listen]
+gatee = "none"
+wake = ["jarvis"]
+[[microphone]]
+[[microphone]]
+channel = 0
+[playback]
+live = ["stopp"]
+[[sink]]
+type = "mqtt"
+[[sink]]
+type = "jsonll"
+[[sink]]
+type = "command"
+run = ["no-such-thing"]
+keywords = ["noo"]
+"""
+TOLD = [
+    (4, "unknown keyword 'yess'"),
+    (5, "thresholds: expected a number, got text"),
+    (7, "unknown key 'gatee'"),
+    (10, "two microphones are called 'microphone'"),
+    (11, "channel: expected a whole number"),
+    (13, "live: unknown keyword 'stopp'"),
+    (14, "sink: host is missing"),
+    (17, "type: there is no sink 'jsonll'"),
+    (18, "sink: command 'no-such-thing': no such program"),
+    (21, "keywords: unknown keyword 'noo'"),
+]
+
+
+def test_all_mistakes_are_told_at_once(kws, model, home):
+    """Each with its line, whatever shows it; none because another was left out."""
+    shutil.copy(model, home / "tones.onnx")
+    (home / "kws.toml").write_text(ALL_WRONG)
+    result = kws("serve", "--check", "--config", "kws.toml")
+    lines = sorted(
+        result.err.splitlines(), key=lambda line: int(re.findall("line ([0-9]+)", line)[0])
+    )
+
+    assert (result.code, result.out) == (2, "")
+    for (number, what), line in zip(TOLD, lines, strict=True):
+        assert line.startswith(f"kws: {home / 'kws.toml'}, line {number}: ")
+        assert what in line
+
+
+def test_words_of_a_model_that_is_not_there_are_no_mistakes(kws, model, home):
+    """Nor is a word that two models know, where one of them stands for the one that is gone."""
+    shutil.copy(model, home / "tones.onnx")
+    (home / "kws.toml").write_text(
+        "listen.wake = ['marvin']\n[[model]]\npath = 'gone.onnx'\nkeywords = ['x']\n"
+        "thresholds.x = 0.5\n[[model]]\npath = 'tones.onnx'\n[[model]]\npath = 'gone too'\n"
+        "[[sink]]\ntype = 'jsonl'\nkeywords = ['x']\n[[sink]]\ntype = 'webhook'\nurl = 'here'\n"
+    )
+    result = kws("serve", "--check", "--config", "kws.toml")
+
+    assert result.code == 2
+    assert ["gone.onnx: no such file", "gone too: no such file", "webhook: url makes"] == [
+        re.search("gone[^:]*: no such file|webhook: url makes|$", line)[0]
+        for line in result.err.splitlines()
+    ]
+
+
+def test_what_does_not_work_now_is_exit_code_1(kws, home, monkeypatch):
+    """Microphones that are not there, a folder that can't be made, servers that don't answer."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (home / "file").touch()
+    (home / "kws.toml").write_text(
+        "record.folder = 'file/heard'\n[[microphone]]\ndevice = 'Desk'\n[[microphone]]\n"
+        f"name = 'b'\nchannel = 3\n[[sink]]\ntype = 'webhook'\nurl = 'http://127.0.0.1:{port}/a'\n"
+        f"[[sink]]\ntype = 'mqtt'\nhost = '127.0.0.1'\nport = {port}\n"
+    )
+    result = kws("serve", "--check", "--config", "kws.toml")
+    told = [
+        line.removeprefix(f"kws: {home / 'kws.toml'}, line ") for line in result.err.splitlines()
+    ]
+
+    assert (result.code, result.out) == (1, "")
+    for line, expected in zip(
+        told,
+        [
+            "3: device: no input device is called 'Desk'; there are: USB Audio",
+            "4: device: USB Audio (ALSA) has no channel 3: it has 2",
+            "1: folder: file/heard can't be written",
+            f"7: sink: webhook http://127.0.0.1:{port}: can't be reached (Connection refused)",
+            f"10: sink: mqtt 127.0.0.1:{port}: can't be reached (Connection refused)",
+        ],
+        strict=True,
+    ):
+        assert line == expected
+    monkeypatch.setattr(devices, "devices", list)
+    assert "there is no microphone" in kws("serve", "--check").err
 
 
 @posix

@@ -18,6 +18,7 @@ from kws.serve import ports
 from kws.serve.backoff import Backoff
 from kws.serve.ports import Ports
 from kws.serve.supervised import Supervised
+from kws.sources.hotplug import signs
 from kws.spotter import Spotter
 
 
@@ -25,10 +26,54 @@ def test_backoff_doubles_up_to_half_a_minute_and_begins_anew_after_a_good_time()
     backoff = Backoff()
 
     assert [0.5, 1, 2, 4, 8, 16, 30, 30] == [backoff.wait_s() for _ in range(8)]
-    backoff.went_well(9.9)
-    assert backoff.wait_s() == 30
     backoff.went_well(10)
     assert backoff.wait_s() == 0.5
+
+
+def test_what_comes_and_goes_is_tried_again_every_few_seconds():
+    """For half a minute after each time that it was heard; a moment does not begin anew."""
+    backoff = Backoff()
+    for _ in range(8):
+        backoff.wait_s()
+    for _ in range(3):
+        backoff.went_well(0.0)
+        backoff.went_well(5.0)
+        assert [3] * 10 == [backoff.wait_s() for _ in range(10)]
+    assert [6, 12, 24, 30, 30] == [backoff.wait_s() for _ in range(5)]
+
+
+def test_a_device_that_reappears_is_looked_at_at_once(monkeypatch, tmp_path):
+    """After hours without one, too: the sound server's socket, or a card, is a sign."""
+    monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path}/native")
+    world = World(monkeypatch, *[AWAY] * 20, [noise(1)])
+    seconds = world.stopped.wait
+
+    def wait(timeout=None):
+        if world.clock.now > 1_200 and len(world._lives) > 1:
+            world._lives[:-1] = []
+            world.plugged = world.clock.now
+            (tmp_path / "native").touch()
+        return seconds(timeout)
+
+    monkeypatch.setattr(world.stopped, "wait", wait)
+    heard = world.run()
+
+    assert heard[0][1] - world.plugged <= 1 + 0.5 + 1.0  # a look, and a second of audio
+    assert world.told[0][0] == "lost"
+
+
+def test_signs_of_devices_cost_nothing_and_never_fail(tmp_path):
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path), "PULSE_SERVER": "tcp:far.away"}
+    before = signs(environ)
+    (tmp_path / "pulse").mkdir()
+    (tmp_path / "pulse" / "native").touch()
+    between = signs(environ)
+    (tmp_path / "pulse" / "native").unlink()
+
+    assert before != between
+    assert before == signs(environ)
+    assert signs({"PULSE_RUNTIME_PATH": "\0"}) is not None
+    assert signs({}) == signs({})
 
 
 # -- one stream over several lives ------------------------------------------------------------
@@ -100,7 +145,7 @@ def test_one_stream_over_several_lives(monkeypatch):
     assert ("lost", "it is gone") == world.told[0]
     assert ("returned", pytest.approx(0.5 + 1 + 2 + 0.25)) == world.told[1]
     assert len(world.told) == 2
-    assert [0.5, 1, 2] == world.stopped.waits[:3]
+    assert [0.5, 1, 1, 1] == world.stopped.waits[:4]
     assert all(source.closed for source in world.opened)
     assert world.signs >= 8  # at every step of every try
 

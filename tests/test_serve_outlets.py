@@ -2,6 +2,7 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -11,8 +12,8 @@ from telling import World, heard, living, until
 
 from kws.errors import SinkError
 from kws.serve import audience
-from kws.serve.audience import Audience, Seat
-from kws.serve.config import Sink
+from kws.serve.audience import Audience, Seat, seats
+from kws.serve.config import Config, Sink
 from kws.serve.ears import DiedError
 from kws.serve.outlets import Outlet
 from kws.sinks import Around, Heard, Lost, Playing
@@ -212,6 +213,43 @@ def test_a_sink_that_stays_is_left_alone_and_a_changed_one_is_closed_first():
         *[("new", "opens"), ("new", "no"), ("new", "closes")],
     ]
     assert ["opens", "yes", "no", "closes"] == [what for name, what in order if name == "stays"]
+
+
+class Poster(Bell):
+    """A sink that leaves something behind."""
+
+    def withdraw(self, others):
+        self.order.append((self.name, "withdraws but for", [other.name for other in others]))
+
+
+def test_a_sink_that_goes_is_told_who_stays():
+    """So that it can take away what nobody else left there; at the daemon's end all stays."""
+    order, told = [], Audience()
+    told.arrange([seat(Poster("old", order)), seat(Poster("stays", order))])
+    told.arrange([seat(Poster("stays", order)), seat(Poster("new", order))])
+    told.close(PATIENCE_S)
+
+    assert [("old", "withdraws but for", ["stays", "new"])] == [e for e in order if len(e) == 3]
+    assert order.index(("old", "closes")) > order.index(
+        ("old", "withdraws but for", ["stays", "new"])
+    )
+
+
+def test_a_file_that_settings_name_counts_as_they_do(tmp_path):
+    """A password that was changed in its file is used from the next reload on."""
+    file = tmp_path / "password"
+    given = {"host": "x", "username": "kws", "password_file": str(file)}
+    config = Config(sink=[{"type": "mqtt", **given}, {"type": "mqtt", "host": "y"}])
+    built = SimpleNamespace(config=config, keywords=(), words={})
+
+    def made(password):
+        file.write_text(password)
+        return seats(built, None, print)
+
+    (old, plain), (same, _), (new, other) = made("a"), made("a"), made("b")
+    assert old.same(same)
+    assert not old.same(new)
+    assert plain.same(other)
 
 
 def test_a_sink_that_hangs_does_not_keep_its_heir_waiting_for_long(monkeypatch, caplog):

@@ -116,7 +116,7 @@ def test_what_goes_wrong_ends_that_stream_alone(streams, models):
     async def breaks():
         broken, other = (Owner(streams, models["stream"], []) for _ in range(2))
         with streams._changed:  # both in one round
-            broken.ear.hear(np.full(1_024, np.nan, np.float32), RATE)
+            broken.ear.hear(np.zeros((2, 2, 2), np.float32), RATE)
             broken.ear.hear(said("yes"), RATE)
             other.ear.hear(said("yes"), RATE)
         await other.quiet()
@@ -125,7 +125,7 @@ def test_what_goes_wrong_ends_that_stream_alone(streams, models):
 
     [wrong], words = run(breaks())
 
-    assert "NaN" in str(wrong)
+    assert "shape" in str(wrong)
     assert words == ["yes"]
 
 

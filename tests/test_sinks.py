@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-import signal
 import sys
 import threading
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ import msgspec
 import pytest
 from telling import FACTS, World, heard, living, until
 
-from kws import sinks
+from kws import programs, sinks
 from kws.errors import ConfigError, SinkError
 from kws.sinks import Fact, Heard
 
@@ -152,12 +151,53 @@ def test_a_slow_command_is_killed_with_all_that_it_began(world, tmp_path):
 def test_what_a_command_leaves_in_the_background_is_not_waited_for(world, tmp_path):
     """A command may start a player, which goes on while the next fact is told."""
     path = tmp_path / "pid"
-    sink = shell(world, 'sleep 600 & echo $! > "$0"', path, timeout_s=20)
+    sink = shell(world, 'sleep 600 & echo $! > "$0"', path, timeout_s=600)
     sink.send(heard())
+    assert living(path)
     sink.close()
 
-    assert living(path)
-    os.kill(int(path.read_text()), signal.SIGKILL)
+    until(lambda: not living(path))
+
+
+def test_what_a_command_leaves_in_the_background_ends_with_its_time(world, tmp_path):
+    path = tmp_path / "pid"
+    shell(world, 'sleep 600 & echo $! > "$0"', path, timeout_s=1).send(heard())
+
+    until(lambda: not living(path))
+
+
+def test_what_escapes_from_its_group_prints_no_longer_than_the_rest(world, tmp_path):
+    path = tmp_path / "pid"
+    shell(world, 'setsid sh -c "echo \\$\\$ > $0; exec yes" &', path, timeout_s=1).send(heard())
+
+    until(lambda: path.exists() and path.read_text() and not living(path))
+
+
+def test_few_commands_live_on_in_the_background(world, tmp_path):
+    """The oldest makes way, however long it might live."""
+    sink = shell(world, 'sleep 600 & echo $! > "$0/$KWS_KEYWORD"', tmp_path, timeout_s=600)
+    words = [f"word{number}" for number in range(programs.MOST_LEFT + 2)]
+    for word in words:
+        sink.send(heard(word))
+    until(lambda: not any(living(tmp_path / word) for word in words[:2]))
+
+    assert all(living(tmp_path / word) for word in words[2:])
+    sink.close()
+    until(lambda: not any(living(tmp_path / word) for word in words))
+
+
+def test_what_a_command_prints_fills_no_disk(world):
+    """Nor does it make it fail: of what it prints the end is kept."""
+    with full_disk(100_000):
+        shell(world, "yes | head -c 2000000; echo done").send(heard())
+
+    assert ("info", "sh: done") == world.lines[-1]
+
+
+def test_a_command_that_prints_without_end_leaves_nothing(world):
+    """Neither does what it began: nobody reads any more."""
+    with full_disk(100_000), pytest.raises(SinkError, match="yes: killed, it had not ended"):
+        world.make("command", run=["yes"], timeout_s=1).send(heard())
 
 
 def test_closing_does_not_wait_for_a_slow_command(world, tmp_path):

@@ -198,6 +198,61 @@ def test_home_assistant_finds_a_trigger_for_each_word(broker, make, subscribe):
         assert config["payload"] in found.until(config["topic"])
 
 
+def retained(broker, subscribe):
+    """Return the topics on which something lies, once all came that does."""
+    found, marker = subscribe(broker), subscribe(broker)
+    marker.client.publish("marker", "x", 1)
+    found.until("marker")
+    return {topic for topic, text, kept in found.got if kept and text}
+
+
+def test_words_that_are_no_longer_listened_for_are_withdrawn(broker, make, world, subscribe):
+    """From whichever run they are; others' triggers stay."""
+    sink = make(broker)
+    sink.start()
+    others = subscribe(broker)
+    foreign = "homeassistant/device_automation/other/yes/config"
+    others.client.publish(foreign, "{}", 1, retain=True)
+    others.until(foreign)
+    sink.close()
+    world.around = replace(world.around, keywords=KEYWORDS[:1])
+    make(broker).start()
+    gone = f"homeassistant/device_automation/desk/{LIGHTS}/config"
+    until(lambda: "" in others.texts(gone))
+    until(lambda: "" in others.texts("homeassistant/device_automation/desk/stop/config"))
+    topics = retained(broker, subscribe)
+
+    assert {foreign, "homeassistant/device_automation/desk/jarvis/config"} == {
+        topic for topic in topics if "device_automation" in topic
+    }
+    assert "homeassistant/event/desk/keyword/config" in topics
+
+
+def test_a_sink_that_is_taken_out_of_the_config_leaves_nothing(broker, make, subscribe):
+    """One that only ends leaves all: Home Assistant shows it as offline."""
+    watcher, sink = subscribe(broker), make(broker)
+    sink.start()
+    watcher.until(f"{BASE}/availability")  # it comes last
+    sink.close()
+    watcher.until(f"{BASE}/availability", 2)
+    assert "homeassistant/event/desk/keyword/config" in retained(broker, subscribe)
+    sink, heir = make(broker), make(broker, id="shelf")
+    sink.start()
+    heir.start()
+    watcher.until("kws/shelf/availability")
+    watcher.until(f"{BASE}/availability", 3)
+    sink.withdraw([heir])
+    sink.close()
+    until(lambda: "" in watcher.texts(f"{BASE}/availability"))
+    topics = retained(broker, subscribe)
+
+    assert topics
+    assert not [topic for topic in topics if "desk" in topic]
+    (twin := make(broker, id="shelf", name="Shelf")).withdraw([])
+    heir.withdraw([twin])
+    assert [] == heir._leaving
+
+
 def test_names_become_parts_of_topics(broker, make):
     """No wildcard, slash or space in them, and no two names become one."""
     names = ["a b", "a_b", "a+b", "a#b", "a/b", "ä", "ö", "hey-jarvis_2", ""]
@@ -374,6 +429,11 @@ def test_a_broker_may_want_a_password(tmp_path, make, request):
         make(broker, id="a", username="kws", password=wrong).start()
     assert wrong not in str(caught.value)
     make(broker, id="b", username="kws", password=right).start()
+    lines = [threads(name) for name in ("b", "b-check")]
+    make(broker, id="b", username="kws", password=right).probe()
+    with pytest.raises(SinkError, match=r"refuses us .Not authorized.; check username"):
+        make(broker, id="b", username="kws", password=wrong).probe()
+    assert lines == [threads(name) for name in ("b", "b-check")]  # the one that runs stays
     make(broker, id="c", username="kws", password_file=str(file)).start()
 
 

@@ -8,6 +8,7 @@ import ssl
 import threading
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle
 
 import pytest
 from telling import World, certificate, find, heard, need, until
@@ -165,6 +166,51 @@ def test_what_is_no_http_server_is_an_error(world):
         thread.join()
 
 
+@contextmanager
+def dawdling(*parts, pause_s):
+    """A server that sends the parts over and over, until its client has had enough."""
+
+    def answer():
+        with suppress(OSError):
+            while True:
+                with server.accept()[0] as connection, suppress(OSError):
+                    connection.recv(65_536)
+                    for part in cycle(parts):
+                        connection.sendall(part)
+                        if ended.wait(pause_s):
+                            return
+
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            ended.set()
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 204 No\r\nX: ", b"HTTP/1.1 100 Go on\r\n\r\n"])
+def test_a_server_that_drips_holds_it_no_longer_than_one_that_is_silent(world, answer):
+    """The time of a try is for all of it, not for each byte."""
+    with (
+        dawdling(answer, *[b"x"] * 10_000, pause_s=0.05) as url,
+        pytest.raises(SinkError, match="timed out; given up"),
+    ):
+        world.make("webhook", url=url, timeout_s=0.5, retries=1).send(heard())
+
+
+def test_an_answer_without_end_is_not_read_on(world):
+    """It costs no processor until its time is over."""
+    with (
+        dawdling(b"HTTP/1.1 100 Continue\r\n\r\n" * 100, pause_s=0) as url,
+        pytest.raises(SinkError, match="answers without end; given up"),
+    ):
+        world.make("webhook", url=url, timeout_s=600, retries=1).send(heard())
+
+
 def test_closing_ends_a_pause(world, monkeypatch):
     monkeypatch.setattr(webhook, "FIRST_PAUSE_S", 600)
     errors = []
@@ -207,7 +253,8 @@ def test_errors_tell_no_secrets(world):
 
 @pytest.mark.parametrize(
     "url", ["", "host/path", "ftp://host", "http://", "http://host:port", "http://host:99999",
-            "http://host/a b", "http://host/\r\nX: y", "http://höst", "http://[::1"],
+            "http://host/a b", "http://host/\r\nX: y", "http://höst", "http://[::1",
+            f"http://{'a' * 64}/"],
 )  # fmt: skip
 def test_what_is_no_url_is_refused(world, url):
     with pytest.raises(ConfigError, match="it should look like https://"):

@@ -42,8 +42,10 @@ def test_every_fact_is_accounted_for(soaked):
         assert each["given"] == each["sent"] + each["failed"] + each["dropped"], name
 
     assert sum(soaked["told"].values()) == outlets["jsonl"]["sent"] == outlets["jsonl"]["given"]
-    assert outlets["webhook"]["given"] == soaked["told"]["detection"]
-    assert outlets["webhook"]["dropped"] > 0
+    # Nobody takes them: how many of them were tried before they were dropped is a matter of time.
+    webhook = outlets["webhook"]
+    assert webhook["given"] == soaked["told"]["detection"] == webhook["failed"] + webhook["dropped"]
+    assert webhook["failed"] > 0
     assert outlets["recordings"]["failed"] == outlets["command"]["failed"] == 0
 
 

@@ -1,7 +1,10 @@
 """Spotter: push, iterate, be called back; captures, settings, figures."""
 
 import asyncio
+import copy
 import json
+import pickle
+import sys
 import threading
 import tracemalloc
 from pathlib import Path
@@ -14,8 +17,8 @@ from hypothesis import strategies as st
 from models import HOP, LABELS, RATE, WINDOW, card, noise, tone, write
 
 import kws
-from kws.card import Label, OperatingPoint, Rate, Threshold
-from kws.errors import AudioError, ConfigError, DeviceError
+from kws.card import Label, OperatingPoint, Rate, Threshold, replace
+from kws.errors import AudioError, ConfigError, DeviceError, ModelError
 from kws.flow import (
     AudioLost,
     Block,
@@ -101,9 +104,13 @@ def test_any_rate_type_and_number_of_channels(spotter, rate, kind):
         np.zeros(0, np.float32),
         np.zeros(9),
         np.zeros(9, np.int32),
-        np.full(9, np.nan, np.float32),
         np.zeros((2, 2, 2), np.float32),
         np.zeros((0, 2), np.int16),
+        np.zeros((1, 17), np.int16),
+        np.zeros((2, 16_000), np.float32),
+        [0.1, 0.2],
+        b"1234",
+        None,
     ],
 )
 def test_samples_that_are_no_audio_are_refused(spotter, samples):
@@ -111,6 +118,25 @@ def test_samples_that_are_no_audio_are_refused(spotter, samples):
         spotter.push(samples)
 
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rate", [16_000.5, 0, -1, 1e9, "16000", True, np.nan, np.inf, 999])
+def test_rates_that_can_not_be_are_refused(spotter, rate):
+    with pytest.raises(AudioError, match="sample_rate"):
+        spotter.push(SOUND, rate)
+    with pytest.raises(AudioError, match="start"):
+        spotter.push(SOUND, start=0.5)
+
+
+@pytest.mark.parametrize("rate", [float(RATE), np.int64(RATE), np.float64(RATE)])
+def test_a_rate_may_be_any_number_that_is_whole(spotter, rate):
+    assert ["yes", "no"] == [found.keyword for found in spotter.push(SOUND, rate)]
+
+
+def test_a_few_samples_may_have_more_channels(spotter):
+    """A block of one sample is a block, whatever it was cut from."""
+    for at in range(200):
+        spotter.push(np.zeros((1, 2 + at % 2 * 6), np.float32))
 
 
 def test_a_start_in_the_past_is_refused(spotter):
@@ -197,6 +223,13 @@ def test_it_calls_back(spotter):
     assert yes.__name__ == "yes"
     with pytest.raises(ConfigError, match="did you mean yes"):
         spotter.on("yess")
+
+
+@pytest.mark.parametrize("what", [print, int, object, None, 3, Block])
+def test_it_refuses_what_would_never_be_called(spotter, what):
+    """Most of all `@spotter.on` without brackets."""
+    with pytest.raises(ConfigError, match=r'write @spotter\.on\("yes"\)'):
+        spotter.on(what)
 
 
 def test_a_callback_may_stop_it(spotter):
@@ -596,6 +629,9 @@ def test_thresholds_and_keywords_change_live(spotter):
         ({"threshold": {"yes": -0.1}}, "outside 0..1"),
         ({"threshold": float("nan")}, "outside 0..1"),
         ({"wake": "jarvs"}, "did you mean jarvis"),
+        ({"wake": []}, "wake names no word"),
+        ({"wake": "yes"}, "'yes' is a command, not a wake word; wake words: jarvis"),
+        ({"wake": ["jarvis", "no"], "keywords": ["yes"]}, "'no' is a command"),
         ({"false_alarms": 0.5}, "its points: none"),
         ({"false_alarms": 0.5, "threshold": 0.5}, "not both"),
         ({"gate": "silero"}, "none, webrtc"),
@@ -606,6 +642,124 @@ def test_thresholds_and_keywords_change_live(spotter):
 def test_options_that_make_no_sense(models, options, words_):
     with pytest.raises(ConfigError, match=words_):
         kws.Spotter(models["stream"], **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *[{"threshold": each} for each in ("0.5", {"yes": "0.5"}, [0.5], {"yes": None}, True)],
+        *[{"keywords": 5}, {"keywords": [5]}, {"wake": 5}, {"gate": 5}, {"device": 5}],
+        *[{"channel": each} for each in ("left", 1.5, True)],
+        *[{"overrides": 5}, {"false_alarms": "1"}],
+    ],
+    ids=str,
+)
+def test_options_of_another_type_are_one_line(models, options):
+    with pytest.raises(ConfigError) as caught:
+        kws.Spotter(models["stream"], **options)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_changes_of_another_type_change_nothing(spotter):
+    before = spotter.thresholds
+    for change in (
+        lambda: spotter.set_threshold("0.5"),
+        lambda: spotter.set_threshold({"yes": "high"}),
+        lambda: spotter.set_keywords(5),
+        lambda: spotter.playback(on=True, raise_to="high"),
+        lambda: spotter.playback(on=True, max_s="long"),
+        lambda: spotter.playback(on=True, live=5),
+    ):
+        with pytest.raises(ConfigError, match="makes no sense"):
+            change()
+    with pytest.raises(AudioError, match="is no Block"):
+        spotter.process(SOUND)
+    for path in (5, b"x", None):
+        with pytest.raises(AudioError, match="is no path"):
+            kws.spot(path, model=spotter.models[0])
+    with pytest.raises(ModelError, match="5 is no path"):
+        kws.load(5)
+
+    assert before == spotter.thresholds
+    assert ["yes", "no"] == words(spotter.push(SOUND))
+
+
+def test_only_one_thread_is_heard(spotter):
+    """Whose audio comes next? The others are told; what the first pushed is heard."""
+    inside, leave, told = threading.Event(), threading.Event(), []
+
+    @spotter.on("yes")
+    def wait(_):
+        inside.set()
+        leave.wait(30)
+
+    pushing = threading.Thread(target=lambda: told.append(words(spotter.push(SOUND))))
+    pushing.start()
+    assert inside.wait(30)
+    for attempt in (spotter.finish, lambda: spotter.process(Block(SOUND, 99_999, RATE))):
+        with pytest.raises(AudioError, match="another thread is pushing"):
+            attempt()
+    spotter.set_threshold({"no": 0.5})  # what holds may be changed meanwhile
+    leave.set()
+    pushing.join(30)
+
+    assert [["yes", "no"]] == told
+
+
+def test_settings_change_beside_a_push(spotter):
+    """From several threads: none of them, nor who looks on, meets half a change."""
+    failed, ended = [], threading.Event()
+
+    def repeat(*steps):
+        try:
+            while not ended.is_set():
+                for step in steps:
+                    step()
+        except BaseException as error:  # noqa: BLE001 - whatever it is
+            failed.append(error)
+
+    rounds = [
+        (lambda: spotter.set_keywords(["no"]), lambda: spotter.set_keywords(None)),
+        (lambda: spotter.set_threshold(0.5), lambda: spotter.set_threshold(0.6)),
+        (lambda: spotter.playback(on=True, max_s=1e-9), lambda: spotter.playback(on=False)),
+        (lambda: spotter.thresholds, lambda: spotter.scores),
+    ]
+    threads = [threading.Thread(target=repeat, args=steps) for steps in rounds]
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            spotter.push(SOUND[:RATE])
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(30)
+        sys.setswitchinterval(switching)
+
+    assert not failed
+
+
+def test_a_model_can_be_pickled(tmp_path):
+    """It is opened again where it arrives, with the card that it had."""
+    model = kws.load(write(tmp_path / "x.onnx"))
+    model.card = replace(model.card, hop=2 * HOP)
+    again, gate = (
+        pickle.loads(pickle.dumps(each))  # noqa: S301 - it was made here
+        for each in (model, kws.load().gate)
+    )
+
+    assert model.card == again.card
+    assert np.array_equal(
+        again.run(np.ones((1, HOP), np.float32))[0], model.run(np.ones((1, HOP), np.float32))[0]
+    )
+    assert gate.labels == kws.load().gate.labels
+    assert copy.copy(model)._session is model._session
+    model.path.unlink()
+    with pytest.raises(ModelError, match="no such file"):
+        copy.deepcopy(model)
 
 
 def test_operating_points(tmp_path):
@@ -652,8 +806,11 @@ def test_wake_word_then_command_in_one_breath(models):
     assert ["no", "jarvis", "yes"] == words(anything.push(command))
 
 
-def test_a_keyword_may_be_the_wake_word(models):
-    spotter = kws.Spotter(models["stream"], wake=["yes"], keywords=["no"])
+def test_a_keyword_may_be_the_wake_word(tmp_path):
+    """Of a model that was made without wake words."""
+    labels = [*LABELS[:2], Label("jarvis", "keyword"), LABELS[3]]
+    model = write(tmp_path / "commands.onnx", card(labels=labels))
+    spotter = kws.Spotter(model, wake=["yes"], keywords=["no"])
 
     assert ["yes", "no"] == words(spotter.push(SOUND))
     assert [] == words(spotter.push(np.concatenate([noise(6), tone("no", 0.3)])))

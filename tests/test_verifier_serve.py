@@ -64,6 +64,9 @@ def test_a_microphone_is_verified_and_counted(tmp_path, verifier):
             "no": 0.6,
             "jarvis": 0.5,
         }
+        (card,) = home.ask("GET", "/v1/models")[2]
+        assert (card["file"], card["verifier"]) == ("tones.onnx", "v.onnx")
+        assert card["thresholds"]["yes"]["value"] == 0.97
         home.microphone.say("no", "jarvis")
         until(lambda: counts(home).get("verified") == 2)
         found = counts(home)

@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from ipaddress import ip_address
 
 import numpy as np
@@ -15,7 +15,7 @@ from models import RATE, noise, tone
 from serving import Clock, Fake
 from telling import PATIENCE_S, until
 from test_wyoming import model, names, said, served, serving, visit, visiting
-from wyoming.audio import AudioChunk
+from wyoming.audio import AudioChunk, AudioStart
 from wyoming.error import Error
 from wyoming.event import Event
 from wyoming.ping import Ping
@@ -277,17 +277,27 @@ def test_what_comes_too_fast_waits_in_the_network(served, monkeypatch):
         assert still_hears(served)
 
 
-def test_connections_are_limited_too(model, monkeypatch, lines):
+def test_connections_are_limited_too_and_silent_ones_make_way(model, monkeypatch):
+    """All but the one that has a stream, however long that has been there."""
     monkeypatch.setattr(server, "SPARE", 1)
-    with serving(model, max_streams=1) as served:
-        held = [socket.create_connection(served.address) for _ in range(2)]
-        until(lambda: len(served._connections) == 2)
-        assert raw(served, b"") == b""
-        for each in held:
-            each.close()
-        until(lambda: not served._connections)
-        assert still_hears(served)
-    assert ("warning", "wyoming: 127.0.0.1 was turned away: too many connections") in lines
+    with serving(model, max_streams=1) as served, ExitStack() as stack:
+
+        def come(data):
+            client = socket.create_connection(served.address, timeout=PATIENCE_S)
+            client.sendall(data)
+            return stack.enter_context(client)
+
+        streaming = come(written(AudioStart(16_000, 2, 1).event()))
+        until(lambda: [each for each in served._connections if each.has_stream])
+        silent = [come(line(type="ping")[:-1]) for _ in range(5)]
+        asking = come(line(type="describe"))
+        assert asking.recv(10)
+        assert len(served._connections) == 2
+        for each in silent:
+            with suppress(ConnectionError):
+                assert each.recv(10) == b""
+        streaming.sendall(line(type="ping"))
+        assert streaming.recv(10)
 
 
 def test_who_says_nothing_for_long_is_let_go(model, monkeypatch):

@@ -51,9 +51,11 @@ def track(model: kws.Model, audio: Iterable[Samples], verifier: kws.Model | None
     found, at = [], 0
     for piece in audio:
         events = spotter.process(Block(piece, at, RATE))
-        for event in events:
-            if isinstance(event, Scores):
-                found.append((event.smoothed if verifier else event.values, event.end / RATE))
+        found += [
+            (e.smoothed if verifier else e.values, e.end / RATE)
+            for e in events
+            if isinstance(e, Scores)
+        ]
         at += len(piece)
     values, ends = zip(*found, strict=True)
     return Track(np.stack(values), np.array(ends))
@@ -134,7 +136,9 @@ def calibration_tracks(
     of its keywords.
     """
     streams = [word_stream("calibration"), noisy_stream("calibration")]
-    words = [(track(model, pieces, verifier), truth) for pieces, truth in streams]
+    words: list[tuple[Track, Sequence[Word]]] = [
+        (track(model, pieces, verifier), truth) for pieces, truth in streams
+    ]
     speech = [track(model, speech_stream("calibration"), verifier)]
     more = speech_stream("calibration", untranscribed=True)
     wake = [*speech, track(model, more, verifier)] if more else speech

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.training import recordings
+import msgspec
+
+from export.training import archive, recordings
 from export.training.leaving import NOTHING, Leaving
 from export.training.recordings import RATE, Clip, Pcm
 from export.training.strips import Speech, Word, find_word
@@ -35,17 +36,40 @@ def gather(cache: Path, leaving: Leaving = NOTHING) -> Corpus:
     leaving: what is left out; with nothing left out it is the train split, and lies in `cache`
     for the next time.
     """
-    path = cache / "train.pickle"
-    if leaving == NOTHING and path.is_file():
-        kept: Corpus = pickle.loads(path.read_bytes())  # noqa: S301 - the file this very function wrote
+    path = cache / "train.audio"
+    if leaving == NOTHING and (kept := _kept(path)) is not None:
         return kept
     found = _decoded(leaving)
     if leaving == NOTHING:
         cache.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(pickle.dumps(found))
-        partial.replace(path)
+        words = [[(w.first, w.last, w.label, w.isolated) for w in group] for group in found.words]
+        index = _Index(words, [each.ours for each in found.speech])
+        pieces = [word.audio for group in found.words for word in group]
+        archive.write(path, index, [*pieces, *(s.audio for s in found.speech), *found.noise])
     return found
+
+
+class _Index(msgspec.Struct):
+    """What the pieces of an archive are: the words by label, the speech; the rest is noise.
+
+    words: first, last, label, isolated of each. speech: where each says our words.
+    """
+
+    words: list[list[tuple[int, int, int, bool]]]
+    speech: list[tuple[tuple[int, int], ...]]
+
+
+def _kept(path: Path) -> Corpus | None:
+    """Return the corpus that an archive holds; None: there is none. Raises OSError."""
+    if (found := archive.read(path, _Index)) is None:
+        return None
+    index, pieces = found
+    if sum(map(len, index.words)) + len(index.speech) > len(pieces):
+        return None
+    audio: Iterator[Pcm] = iter(pieces)
+    words = [[Word(next(audio), *each) for each in group] for group in index.words]
+    speech = [Speech(next(audio), ours) for ours in index.speech]
+    return Corpus(words, speech, list(audio))
 
 
 def _decoded(leaving: Leaving) -> Corpus:

@@ -9,6 +9,7 @@ import typer
 
 from kws.errors import AudioError
 from kws.terminal import options
+from kws.text import one_line
 
 if TYPE_CHECKING:
     from kws.session import Model
@@ -51,14 +52,14 @@ def _classify(name: str, model: Model, top: int, verify: str | None, *, json: bo
     try:
         ranked = kws.classify(name, model=model, top=top, verify=verify)
     except AudioError as error:  # the other recordings may be fine
-        print(f"kws: {error}", file=sys.stderr)
+        print(f"kws: {one_line(str(error))}", file=sys.stderr)
         return False
     if json:
         scores = [{"label": label, "score": round(float(score), 6)} for label, score in ranked]
         print_json({"audio": name, "scores": scores})
     else:
         words = "  ".join(f"{label} {score:.3f}" for label, score in ranked)
-        print(f"{name}: {words}", flush=True)
+        print(one_line(f"{name}: {words}"), flush=True)
     return True
 
 
@@ -70,10 +71,10 @@ def _embed(name: str, model: Model, *, json: bool) -> bool:
     try:
         values = [round(value, 6) for value in embed(name, model).tolist()]
     except AudioError as error:
-        print(f"kws: {error}", file=sys.stderr)
+        print(f"kws: {one_line(str(error))}", file=sys.stderr)
         return False
     if json:
         print_json({"audio": name, "embedding": values})
     else:
-        print(f"{name}: {' '.join(f'{value:g}' for value in values)}", flush=True)
+        print(f"{one_line(name)}: {' '.join(f'{value:g}' for value in values)}", flush=True)
     return True

@@ -33,11 +33,11 @@ def config(
     init: one with every setting, what it does, and what holds without it. Only you can read it,
     for passwords may stand in it.
     """
-    from kws.serve.config import TEMPLATE, default_path
+    from kws.serve.config import TEMPLATE, default_path, existing_path
 
     path = path or default_path()
     _write(path, TEMPLATE.read_text(encoding="utf-8"), overwrite=force)
-    option = "" if path == default_path() else f" --config {_quoted(path)}"
+    option = "" if path == existing_path() else f" --config {_quoted(path)}"
     print(f"wrote {path}")
     print(f"once you have changed it: kws serve --check{option}")
     print(f"to let it run for good: kws service install{option}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kws.errors import DeviceError
 from kws.terminal import options
+from kws.text import one_line
 
 if TYPE_CHECKING:
     from kws.sources.devices import Input
@@ -33,7 +34,7 @@ def devices(json: options.Json = False) -> None:
             if json:
                 print_json(_record(device, rates, levels, trouble))
             else:
-                print(_words(device, rates, levels, trouble), flush=True)
+                print(one_line(_words(device, rates, levels, trouble)), flush=True)
 
 
 def _levels(device: Input) -> tuple[list[float], str | None]:

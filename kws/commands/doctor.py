@@ -12,6 +12,7 @@ import typer
 
 from kws.errors import KwsError
 from kws.terminal import options
+from kws.text import one_line
 
 LISTENED_S = 2.0
 QUIET_DB, LOUD_DB = -75.0, -3.0
@@ -59,7 +60,7 @@ def doctor(
             if json:
                 print_json({"check": name, "ok": ok, "text": text})
             else:
-                print(f"{'ok' if ok else '!!'}  {name:10} {text}", flush=True)
+                print(f"{'ok' if ok else '!!'}  {name:10} {one_line(text)}", flush=True)
     if not fine:
         raise typer.Exit(1)
 

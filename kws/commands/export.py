@@ -136,7 +136,7 @@ def _tell(card: Card, out: Path, *, json: bool) -> None:
 
 
 def _decided(parity: Parity) -> str:
-    if parity.top1_agreement == 1 or parity.decided_agreement is None:
+    if parity.top1_agreement == 1 or not parity.decided or parity.decided_agreement is None:
         return ""
     return f", on {parity.decided_agreement:.1%} of the {parity.decided} that float32 is sure of"
 

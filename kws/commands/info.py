@@ -24,13 +24,14 @@ def info(
     """Tell what a model is, from its card."""
     from kws.session import load
     from kws.terminal.lines import print_json
+    from kws.text import one_line
 
     loaded = load(model)
     if json:
         print_json(_record(loaded))
         return
     for name, text in _facts(loaded):
-        print(f"{name:16} {text}")
+        print(f"{name:16} {one_line(text)}")
 
 
 def _record(model: Model) -> dict[str, Any]:
@@ -124,12 +125,11 @@ def _words(card: Card) -> Iterator[tuple[str, str]]:
             parts.append(f"threshold {DEFAULT:g}, not calibrated")
         else:
             parts.append(f"threshold {threshold.value:.4g}")
-            if threshold.false_alarms is not None:
-                parts.append(_rate(threshold.false_alarms))
         base = bases[label.name]
         if (measured := measured_range(base.threshold, base.points)) is not None:
             parts.append(f"sensitivity measured from {measured[0]:.0f} to {measured[1]:.0f}")
         yield role, ", ".join(parts)
+    yield from _false_alarms(card)
     background = [label.name for label in card.labels if label.role == "background"]
     if background:
         yield "background", ", ".join(background)
@@ -145,6 +145,21 @@ def _after_wake(card: Card) -> Iterator[tuple[str, str]]:
     if found is not None:
         bounds = f"95 %: {found.low:.2%} to {found.high:.2%}"
         yield "", f"a wrong one follows {found.events} of {found.wakes} wakes ({bounds})"
+
+
+def _false_alarms(card: Card) -> Iterator[tuple[str, str]]:
+    """What was measured at these thresholds, of all words together that share the figure."""
+    sharing: list[tuple[Rate, list[str]]] = []
+    for label in card.keywords:
+        threshold = card.thresholds.get(label.name)
+        rate = None if threshold is None else threshold.false_alarms
+        same = next((names for one, names in sharing if one == rate), None)
+        if same is not None:
+            same.append(label.name)
+        elif rate is not None:
+            sharing.append((rate, [label.name]))
+    for rate, names in sharing:
+        yield "false alarms", f"{', '.join(names)}{' together' if names[1:] else ''}: {_rate(rate)}"
 
 
 def _rate(rate: Rate) -> str:

@@ -14,12 +14,14 @@ import typer
 
 from kws.errors import DeviceError
 from kws.terminal import options
+from kws.terminal.queued_output import DRAIN_S
 
 if TYPE_CHECKING:
     from kws.flow import Block, Event
     from kws.sources import Source
     from kws.spotter import Spotter
     from kws.terminal.lines import Lines
+    from kws.terminal.queued_output import QueuedOutput
     from kws.terminal.view import View
 
 
@@ -47,11 +49,13 @@ def listen(
 
     It ends with a summary: time heard, gate, detections, audio lost, CPU, the verifier's work.
     """
+    from kws.terminal.queued_output import queued_output
     from kws.terminal.quiet import quiet_libraries
 
     for ending in (signal.SIGINT, signal.SIGTERM):  # a shell's `&` has set SIGINT to be ignored
         signal.signal(ending, signal.default_int_handler)
-    with quiet_libraries():
+    # Whoever reads no more, or not at this moment, keeps nobody from hearing or from ending.
+    with quiet_libraries(), queued_output("stderr"):
         spotter = options.make_spotter(
             model,
             keywords=keywords,
@@ -65,30 +69,34 @@ def listen(
             verify=verify,
             live=True,
         )
-        source, title = _source(device, channel, demo=demo)
-        with closing(source), _view(spotter, json=json) as view:
-            try:
-                for event in spotter.listen(Announced(source, lambda: view.say(title))):
-                    view.show(event)
-            except KeyboardInterrupt:
-                pass
-        # A lost device has no summary: its error is the last word.
-        _summary(spotter, json=json)
+        source, title = _source(device, channel, spotter, demo=demo)
+        with queued_output("stdout", failed=spotter.stop) as outputs:
+            with closing(source), _view(spotter, json=json) as view:
+                try:
+                    heard = Observed(source, lambda: view.say(title), view.draw)
+                    for event in spotter.listen(heard):
+                        view.show(event)
+                except KeyboardInterrupt:
+                    pass
+            # A lost device has no summary: its error is the last word.
+            _summary(spotter, _unread(outputs), json=json)
 
 
-class Announced:
-    """A source that says when its first block came."""
+class Observed:
+    """A source that says when its first block came, and when each one was heard."""
 
-    def __init__(self, source: Source, announce: Callable[[], None]) -> None:
-        self._source, self._announce = source, announce
+    def __init__(
+        self, source: Source, announce: Callable[[], None], heard: Callable[[], None]
+    ) -> None:
+        self._source, self._announce, self._heard = source, announce, heard
         self.rate, self.live = source.rate, source.live
 
     def __iter__(self) -> Iterator[Block]:
-        blocks = iter(self._source)
-        for first in blocks:
-            self._announce()
-            yield first
-            yield from blocks
+        for number, block in enumerate(self._source):
+            if not number:
+                self._announce()
+            yield block
+            self._heard()
 
     def poll_events(self) -> list[Event]:
         """What the source noticed."""
@@ -99,12 +107,16 @@ class Announced:
         self._source.close()
 
 
-def _source(device: str | None, channel: str | None, *, demo: bool) -> tuple[Source, str]:
-    """Return what to listen to, and words for it."""
+def _source(
+    device: str | None, channel: str | None, spotter: Spotter, *, demo: bool
+) -> tuple[Source, str]:
+    """Return what the spotter is to hear, and words for it."""
     from kws.sources.microphone import Microphone
 
     try:
-        microphone = Microphone(device, channel=options.parse_channel(channel))
+        microphone = Microphone(
+            device, channel=options.parse_channel(channel), consumer=spotter.consumer
+        )
     except DeviceError as error:
         if not demo or device is not None:
             raise
@@ -130,7 +142,17 @@ def _view(spotter: Spotter, *, json: bool) -> AbstractContextManager[Lines | Vie
     return nullcontext(Lines(as_json=json))
 
 
-def _summary(spotter: Spotter, *, json: bool) -> None:
+def _unread(outputs: list[QueuedOutput]) -> int:
+    """Return how many lines on stdout nobody read. Raises BrokenPipeError: its reader is gone."""
+    for stdout in outputs:
+        stdout.drain(DRAIN_S)
+        if stdout.failure is not None:
+            raise stdout.failure
+        return stdout.dropped
+    return 0
+
+
+def _summary(spotter: Spotter, unread: int, *, json: bool) -> None:
     """Tell on stderr how it went."""
     from kws.terminal.lines import print_json
 
@@ -144,6 +166,7 @@ def _summary(spotter: Spotter, *, json: bool) -> None:
             "gate_open": round(opened, 4),
             "detections": stats.detections,
             "lost_s": round(stats.lost_s, 2),
+            "lines_dropped": unread,
             "cpu_s": round(cpu, 2),
             "cpu_share": round(load, 4),
             "thresholds": {name: round(t, 6) for name, t in spotter.thresholds.items()},
@@ -156,7 +179,8 @@ def _summary(spotter: Spotter, *, json: bool) -> None:
     print(
         f"heard {stats.audio_s:.1f} s, gate open {opened:.0%} of it, "
         f"{stats.detections} detections, {stats.lost_s:.1f} s of audio lost, "
-        f"CPU {cpu:.1f} s ({load:.1%} of one core)",
+        f"CPU {cpu:.1f} s ({load:.1%} of one core)"
+        + (f"; {unread} lines dropped: nobody read them" if unread else ""),
         file=sys.stderr,
     )
     if (verifier := stats.verifier) is not None:

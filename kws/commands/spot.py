@@ -12,6 +12,7 @@ import typer
 
 from kws.errors import AudioError, ConfigError
 from kws.terminal import options
+from kws.text import one_line
 
 if TYPE_CHECKING:
     from kws.evaluate.hearing import Hearing
@@ -153,5 +154,5 @@ def _show(name: str, events: Iterable[Event], every: ScoreFile | None) -> None:
 
 
 def _complain(reason: str) -> bool:
-    print(f"kws: {reason}", file=sys.stderr)
+    print(f"kws: {one_line(reason)}", file=sys.stderr)
     return False

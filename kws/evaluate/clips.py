@@ -131,15 +131,13 @@ def _result(
     names = [name for name in clips.names if name in {*said, *heard}]
     columns = metrics.precision_recall_fscore_support(said, heard, labels=names, zero_division=0.0)
     labels = {
-        name: results.Label(
-            round(float(precision), 5), round(float(recall), 5), round(float(f1), 5), int(count)
-        )
+        name: results.label(precision, recall, f1, count, heard.count(name))
         for name, precision, recall, f1, count in zip(names, *columns, strict=True)
     }
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "A single label", UserWarning)  # that is no mistake
         confusion = metrics.confusion_matrix(said, heard, labels=names).tolist()
-    recalls = [label.recall for label in labels.values() if label.clips]
+    recalls = [label.recall for label in labels.values() if label.recall is not None]
     hits = sum(one == other for one, other in zip(said, heard, strict=True))
     return results.Clips(
         model=model.card.name or model.path.stem,

@@ -8,6 +8,9 @@ from kws.card import Rate
 from kws.evaluate.intervals import poisson, wilson
 from kws.origin import Strict
 
+MOST_PER_HOUR = 100.0
+"""An upper bound over this many events an hour says nothing."""
+
 
 class Share(Strict, frozen=True):
     """`hits` of `count` as a share, 0..1, with its 95 % Wilson interval."""
@@ -32,13 +35,31 @@ def rate(events: int, hours: float) -> Rate:
     return Rate(round(events / hours, 3), events, round(hours, 4), round(low, 3), round(high, 3))
 
 
-class Label(Strict, frozen=True):
-    """One label's figures over clips, each 0..1."""
+def is_bounded(found: Rate) -> bool:
+    """Whether a rate's upper bound says something: seconds of audio only allow absurd ones."""
+    return found.high <= MOST_PER_HOUR
 
-    precision: float
-    recall: float
-    f1: float
+
+class Label(Strict, frozen=True):
+    """One label's figures over clips, each 0..1.
+
+    precision is None where no clip was taken for it; recall and F1 where it has no clips.
+    """
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
     clips: int
+
+
+def label(precision: float, recall: float, f1: float, clips: int, taken: int) -> Label:
+    """Return a label's figures, rounded. taken: how many clips were taken for it."""
+    return Label(
+        round(float(precision), 5) if taken else None,
+        round(float(recall), 5) if clips else None,
+        round(float(f1), 5) if clips else None,
+        int(clips),
+    )
 
 
 class Clips(Strict, frozen=True):

@@ -145,7 +145,7 @@ def units(
     try:
         status = os.stat(path)  # noqa: PTH116 - the error is told by who reads it
         size, changed = status.st_size, status.st_mtime_ns
-        samples = _divisible(path, card.sample_rate)
+        samples = _divisible(path, card.sample_rate, channel)
     except (AudioError, OSError):
         pass
     hops = max(1, round(segment_s * card.sample_rate / card.hop))
@@ -160,15 +160,17 @@ def units(
     ]  # fmt: skip
 
 
-def _divisible(path: str | os.PathLike[str], rate: int) -> int:
+def _divisible(path: str | os.PathLike[str], rate: int, channel: Channel) -> int:
     """Return the length of a recording that can be scored in segments, 0 of any other.
 
-    A resampler's state can't be cut, what is coded with loss is exact only from its start, and
-    where no length is told there is nothing to divide.
+    A resampler's state can't be cut, what is coded with loss is exact only from its start, whether
+    channels cancel each other out is known only from there, and where no length is told there is
+    nothing to divide.
     """
     with closing(AudioFile(path)) as source:
-        divisible = source.rate == rate and source.exact
-        return source.length or 0 if divisible else 0
+        mixed = source.channels > 1 and (channel == "mean" or source.channels == 2)
+        whole = source.rate != rate or not source.exact or (mixed and not isinstance(channel, int))
+        return 0 if whole else source.length or 0
 
 
 def sha(path: Path) -> str:

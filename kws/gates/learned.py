@@ -31,14 +31,21 @@ class Detector:
     tells_voice = True
 
     def __init__(
-        self, rate: int, model: Model | None = None, threshold: float = 0.5, mode: int = 1
+        self, rate: int, model: Model | None = None, threshold: float | str = 0.5, mode: int = 1
     ) -> None:
         if model is None:
             raise ConfigError("this model file holds no network for gate learned; use gate webrtc")
         self._first = webrtc.Detector(rate, mode)
         self.frame = self._first.frame
         hop = model.card.hop
-        if model.card.sample_rate != rate or hop % self.frame or "_silence_" not in model.labels:
+        if isinstance(threshold, str) or not 0 <= threshold <= 1:
+            raise ConfigError(f"gate learned takes a threshold from 0 to 1, not {threshold!r}")
+        if (
+            model.card.kind != "stream"
+            or model.card.sample_rate != rate
+            or hop % self.frame
+            or "_silence_" not in model.labels
+        ):
             raise ConfigError("this model file's network is none for gate learned; use gate webrtc")
         self._model, self._threshold = model, threshold
         self._silence = model.labels.index("_silence_")

@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 
 from kws.errors import ConfigError, DataError
+from kws.files import create_private, make_private_folder
 from kws.flow import Samples
 
 FORBIDDEN = '/\\:*?"<>|,='
@@ -44,7 +45,8 @@ def word(text: str) -> str:
 class Shelf:
     """A folder that recordings of one word go into; a context manager.
 
-    One that was made here and stays empty goes again. `there`: how many recordings it holds.
+    One that is made here is its owner's alone, and goes again if it stays empty. `there`: how many
+    recordings it holds.
     Raises ConfigError, when entered: it can't be written.
     """
 
@@ -54,10 +56,8 @@ class Shelf:
         self.there = 0
 
     def __enter__(self) -> Shelf:  # noqa: PYI034 - Self came with Python 3.11
-        missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._made = missing
+            self._made = make_private_folder(self.folder)
             self._try_out()
             self.there = len(self._recordings())
         except OSError as error:
@@ -87,7 +87,7 @@ class Shelf:
         number = self._highest() + 1
         partial = self._partial
         try:
-            partial.write_bytes(encoded.getvalue())
+            create_private(partial, encoded.getvalue())
             while (path := self.folder / f"{number:03}.flac").exists() or not _moved(partial, path):
                 number += 1
         except OSError as error:
@@ -107,7 +107,7 @@ class Shelf:
     def _try_out(self) -> None:
         """Raise OSError where no recording could be written: better now than after the first."""
         try:
-            self._partial.write_bytes(b"kws")
+            create_private(self._partial, b"kws")
         finally:
             self._partial.unlink(missing_ok=True)
 

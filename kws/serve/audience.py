@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -10,14 +11,18 @@ from operator import attrgetter
 from pathlib import Path
 
 from kws import sinks
+from kws.errors import ConfigError
+from kws.files import read_regular
+from kws.home import expanded
+from kws.roles import known
 from kws.serve import logs
 from kws.serve.build import Built
 from kws.serve.config import Sink
 from kws.serve.ears import DiedError
 from kws.serve.outlets import Outlet
+from kws.serve.seldom import Seldom
 from kws.serve.where import about
-from kws.sinks import Around, Fact, Heard
-from kws.thresholds import known
+from kws.sinks import Around, Fact, Heard, Playing
 
 HANDOVER_S = 1.0
 """So long what is replaced may take to finish: two with one name would get in each other's way."""
@@ -27,15 +32,20 @@ ABANDON_S = 0.1
 
 @dataclass(frozen=True)
 class Seat:
-    """A sink that is wanted, what it may know, and the sink itself, not opened yet."""
+    """A sink that is wanted, what it may know, and the sink itself, not opened yet.
+
+    files: hashes of what its settings name; None: it can't be read.
+    """
 
     wanted: Sink
     around: Around
     sink: sinks.Sink
+    files: tuple[bytes | None, ...] = ()
 
     def same(self, other: Seat) -> bool:
         """Whether the other one may go on in its place."""
-        return (self.wanted, self.around) == (other.wanted, other.around)
+        mine = (self.wanted, self.around, self.files)
+        return mine == (other.wanted, other.around, other.files)
 
     def outlet(self, free: Callable[[], object]) -> Outlet[Fact]:
         """Open it, on a thread of its own. free: waits until it may be opened."""
@@ -67,6 +77,7 @@ class Audience:
         self._seats: list[tuple[Seat, Outlet[Fact]]] = []
         self._left: list[Outlet[Fact]] = []  # replaced, but perhaps not at their end yet
         self._telling = threading.Lock()  # or one that leaves might be told after its end
+        self._playing = Seldom()
 
     def arrange(self, wanted: list[Seat]) -> None:
         """Tell these from now on; those that stay the same go on as they are.
@@ -79,6 +90,10 @@ class Audience:
             same = next((each for each in wanted if each.same(seat)), None)
             (leave if same is None else stay).append((seat, outlet))
             wanted = [each for each in wanted if each is not same]
+        remain = [seat.sink for seat, _ in stay] + [seat.sink for seat in wanted]
+        for seat, _ in leave:
+            if isinstance(seat.sink, sinks.Retaining):
+                seat.sink.withdraw(remain)
         ended = threading.Event()
 
         def end() -> None:
@@ -93,7 +108,8 @@ class Audience:
 
     def tell(self, fact: Fact) -> None:
         """Tell everyone, without waiting for anyone. From any thread."""
-        logs.tell(fact)
+        # Any client may turn the playback on and off, without end.
+        logs.tell(fact, self._playing.say if isinstance(fact, Playing) else logs.say)
         with self._telling:
             for _, outlet in self._seats:
                 outlet.put(fact)
@@ -123,14 +139,39 @@ class Audience:
 def seats(built: Built, path: Path | None, playback: sinks.OnOff) -> list[Seat]:
     """Make the sinks that the config names; nothing is opened. Raises ConfigError."""
     names = tuple(each.name for each in built.config.microphone)
-    around = Around(built.keywords, names, playback, logs.say, None if path is None else str(path))
+    around = Around(built.keywords, names, playback, _say, None if path is None else str(path))
     found = []
     for number, wanted in enumerate(built.config.sinks):
         with about("sink", number, "keywords"):
             known(wanted.keywords, built.words, "keyword")
         with about("sink", number):
-            found.append(Seat(wanted, around, sinks.make(wanted.type, wanted.settings, around)))
+            made = sinks.make(wanted.type, wanted.settings, around)
+            found.append(Seat(wanted, around, made, _contents(wanted.settings)))
     return found
+
+
+def _contents(settings: object) -> tuple[bytes | None, ...]:
+    """Return what tells whether the files that settings name have changed: passwords, most of all.
+
+    They are named by settings that end in `_file`.
+    """
+    names = [name for name in getattr(settings, "__struct_fields__", ()) if name.endswith("_file")]
+    return tuple(_hash(value) for name in names if (value := getattr(settings, name)))
+
+
+def _hash(file: str) -> bytes | None:
+    try:
+        return hashlib.sha256(read_regular(expanded(file))).digest()
+    except (ConfigError, OSError):
+        return None
+
+
+_WARNINGS = Seldom()
+
+
+def _say(level: str, text: str) -> None:
+    """Write a line of a sink; of warnings, which a broker's clients can cause, so many a minute."""
+    (_WARNINGS.say if level == "warning" else logs.say)(level, text)
 
 
 def _finish(outlets: list[Outlet[Fact]], timeout: float) -> None:

@@ -11,6 +11,8 @@ from kws.card import Card, replace
 from kws.errors import ConfigError
 from kws.home import expanded
 from kws.keyword_levels import LevelRequest, at_rates, by_keyword, shipped
+from kws.overrides import Overrides, read_overrides
+from kws.roles import find_roles, known
 from kws.serve import logs
 from kws.serve.config import Config, Microphone
 from kws.serve.config import Model as Wanted
@@ -19,7 +21,7 @@ from kws.session import Model, load
 from kws.sinks import Keyword
 from kws.spotter import Spotter
 from kws.terminal.pace import at_bearable_pace, fit_verifier
-from kws.thresholds import Settings, find_roles, known
+from kws.thresholds import Settings, check_words
 from kws.verification import VerifierConfig, choose, joint_cards
 
 Words = dict[str, tuple[Keyword, str]]
@@ -29,8 +31,9 @@ Words = dict[str, tuple[Keyword, str]]
 class Built:
     """What hears: the models, and for each keyword how it is said and whose it is.
 
-    settings: the thresholds that hold now; kept: the file where they are kept. verifier: what
-    judges the models' finds, in streams from elsewhere as well.
+    settings: the thresholds that hold now; kept: the file where they are kept; overrides: what it
+    said when it was read. verifier: what judges the models' finds, in streams from elsewhere as
+    well.
     """
 
     config: Config
@@ -38,6 +41,7 @@ class Built:
     words: Words
     kept: Path
     settings: Settings
+    overrides: Overrides
     verifier: VerifierConfig | None = None
 
     def spotter(self, microphone: Microphone) -> Spotter:
@@ -52,7 +56,7 @@ class Built:
             wake=listen.wake or None,
             gate=listen.gate or None,
             channel=microphone.channel,
-            overrides=_overrides(self.config, self.kept),
+            overrides=self.overrides,
             verify=self.verifier or "none",
         )
 
@@ -80,7 +84,10 @@ def build(config: Config, path: Path | None = None) -> Built:
     with about("listen", "verify"):
         verifier = _verifier(config.listen.verify, models, words)
     cards = joint_cards(models, verifier)
-    built = Built(config, models, words, kept, _settled(config, cards, kept), verifier)
+    overrides = _overrides(config, cards, kept)
+    built = Built(
+        config, models, words, kept, _settled(config, cards, overrides), overrides, verifier
+    )
     for microphone in config.microphone:
         with about("listen", "gate"):  # all else was tried before
             spotter = built.spotter(microphone)
@@ -140,13 +147,16 @@ def _kept(config: Config, path: Path | None) -> Path:
     return Path("kws.thresholds.json") if path is None else path.with_suffix(".thresholds.json")
 
 
-def _overrides(config: Config, kept: Path) -> Path | None:
-    """Return the override file that holds; None: there is none yet."""
-    return kept if config.listen.overrides or kept.exists() else None
+def _overrides(config: Config, cards: list[Card], kept: Path) -> Overrides:
+    """Read the override file that holds, if there is one yet: it may change at any moment."""
+    with about("listen", "overrides"):
+        found = read_overrides(kept if config.listen.overrides or kept.exists() else None)
+    check_words(found, cards, kept)
+    return found
 
 
-def _settled(config: Config, cards: list[Card], kept: Path) -> Settings:
-    """Return what holds: what the config says, else the override file, else the cards."""
+def _settled(config: Config, cards: list[Card], overrides: Overrides) -> Settings:
+    """Return what holds: what the config says, else the override file, else the cards'."""
     request = _request(config, cards)
     with about("listen", "overrides"):
         return Settings(
@@ -156,7 +166,7 @@ def _settled(config: Config, cards: list[Card], kept: Path) -> Settings:
             threshold=request.threshold,
             sensitivity=request.sensitivity,
             false_alarms=request.false_alarms,
-            overrides=_overrides(config, kept),
+            overrides=overrides,
         )
 
 

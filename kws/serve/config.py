@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +12,7 @@ from msgspec import Meta, field
 
 from kws import sinks
 from kws.errors import ConfigError
+from kws.home import config_folder
 from kws.origin import Strict
 from kws.serve import where
 from kws.serve.http.settings import Http
@@ -132,17 +131,15 @@ class Config(Strict, frozen=True):
 
 
 def default_path() -> Path:
-    """Return where the config lies unless told: the user's folder for such files."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA", Path.home())) / "kws" / "kws.toml"
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kws" / "kws.toml"
+    """Return where the config lies unless told. Raises ConfigError: this user has no home."""
+    return config_folder() / "kws" / "kws.toml"
 
 
 def existing_path() -> Path | None:
     """Return the default path; None: nothing lies there. What lies there may be no file."""
     try:
         default_path().lstat()
-    except (FileNotFoundError, NotADirectoryError):
+    except (ConfigError, FileNotFoundError, NotADirectoryError):
         return None
     except OSError:  # who reads it says why
         pass
@@ -159,23 +156,28 @@ def read(path: Path | None) -> Config:
         return Config()
     text = where.text(path)
     try:
-        data = where.parse(text)
-    except ValueError as error:
-        raise ConfigError(f"{path}: is no TOML: {error}") from None
+        return convert(where.loaded(text, path))
+    except where.SettingError as error:
+        raise ConfigError(where.placed(str(error), error.steps, text, path)) from None
+
+
+def convert(data: dict[str, Any]) -> Config:
+    """Return a config. Raises SettingError: a key or value makes no sense; the first one."""
     if steps := where.endless(data):
-        raise ConfigError(where.placed(f"{where.key(steps)}: {ENDLESS}", steps, text, path))
+        raise where.SettingError(f"{where.key(steps)}: {ENDLESS}", steps)
     try:
         found = msgspec.convert(data, Config)
         _check(found)
     except msgspec.ValidationError as error:
-        raise ConfigError(_told(str(error), data, text, path)) from None
+        raise where.SettingError(*_told(str(error), data)) from None
     return found
 
 
 def _check(config: Config) -> None:
     """Raise ValidationError for what no part shows alone."""
     for kind in ("model", "microphone"):
-        elsewhere = kind == "microphone" and config.wyoming is not None  # it hears only for others
+        asked = config.wyoming is not None or config.http is not None
+        elsewhere = kind == "microphone" and asked  # it hears, or classifies, only for others
         if not getattr(config, kind) and not elsewhere:
             raise msgspec.ValidationError(f"at least one is needed - at `$.{kind}`")
     names = [each.name for each in config.microphone]
@@ -220,8 +222,8 @@ def _parts(error: str) -> tuple[str, str]:
     return what, place.rstrip("`")
 
 
-def _told(error: str, data: dict[str, Any], text: str, path: Path) -> str:
-    """Return an error with its line, and the key that was meant."""
+def _told(error: str, data: dict[str, Any]) -> tuple[str, where.Path]:
+    """Return an error in a user's words, with the key that was meant, and the way to it."""
     what, place = _parts(error)
     steps = where.steps(place)
     if unknown := UNKNOWN.search(what):
@@ -231,7 +233,7 @@ def _told(error: str, data: dict[str, Any], text: str, path: Path) -> str:
         steps = (*steps, unknown[1])
     elif steps:
         what = f"{where.key(steps)}: {_plain(what, steps, data)}"
-    return where.placed(what, steps, text, path)
+    return what, steps
 
 
 def _plain(what: str, steps: where.Path, data: dict[str, Any]) -> str:

@@ -13,12 +13,13 @@ from queue import Empty, SimpleQueue
 
 from kws import selftest
 from kws.errors import KwsError
+from kws.interrupts import time_limit
 from kws.keyword_levels import LevelRequest
 from kws.serve import heap, logs
 from kws.serve.audience import Audience, Seat, seats
 from kws.serve.build import Built, build
-from kws.serve.config import Microphone, read
-from kws.serve.ears import DiedError, Ears
+from kws.serve.config import read
+from kws.serve.ears import DiedError, Ears, MicrophoneRequest
 from kws.serve.http.house import House
 from kws.serve.network import Network, Plan, planned
 from kws.serve.notify import Notify
@@ -28,6 +29,8 @@ from kws.sinks import Fact, Playing
 from kws.sources import Source
 
 TICK_S = 0.5
+RELOAD_S = 20.0
+"""So long models may take at a reload: who watches over this process waits for 30 s."""
 STOOD_S = 2.0
 """After so long without a tick this process stood still."""
 EARS_STOP_S, NETWORK_STOP_S, FLUSH_S, EXIT_S = 0.3, 0.1, 0.6, 0.2
@@ -44,7 +47,7 @@ class Daemon:
     """
 
     def __init__(
-        self, path: Path | None, make: Callable[[Microphone], Source], notify: Notify
+        self, path: Path | None, make: Callable[[MicrophoneRequest], Source], notify: Notify
     ) -> None:
         heap.keep_small()
         self._path, self._notify = path, notify
@@ -162,11 +165,14 @@ class Daemon:
     def _reload(self) -> None:
         self._notify.reloading()
         try:
-            plan, wanted = self._read()
-            self._test(plan.built)
+            with time_limit(RELOAD_S):
+                plan, wanted = self._read()
+                self._test(plan.built)
             self._network.claim(plan)
         except KwsError as error:
             logs.say("error", f"{error}; nothing was changed")
+        except Exception as error:  # noqa: BLE001 - what no file should do must not end it either
+            logs.say("error", f"{type(error).__name__}: {error}; nothing was changed")
         else:
             self._plan, self._seats = plan, wanted
             logs.begin(self._built.config.log)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
+from kws.block_sizes import Consumer
 from kws.errors import KwsError
 from kws.serve import logs
 from kws.serve.build import Built
@@ -20,6 +22,7 @@ from kws.serve.supervised import Supervised
 from kws.serve.vital import Vital
 from kws.sinks import Fact, Health
 from kws.sources import Source
+from kws.sources.microphone import Channel
 from kws.spotter import Spotter
 
 
@@ -29,13 +32,25 @@ class DiedError(KwsError, RuntimeError):
     exit_code = 4
 
 
+@dataclass(frozen=True)
+class MicrophoneRequest:
+    """A microphone that is to be opened: as the config has it, and who hears it."""
+
+    name: str
+    device: str
+    channel: Channel
+    consumer: Consumer
+
+
 class Ears:
     """Listeners by microphone.
 
     make: opens a microphone. told: takes facts, from any thread. live: lets others look on.
     """
 
-    def __init__(self, make: Callable[[Microphone], Source], told: Callable[[Fact], None]) -> None:
+    def __init__(
+        self, make: Callable[[MicrophoneRequest], Source], told: Callable[[Fact], None]
+    ) -> None:
         self._make, self._told, self._ports = make, told, Ports()
         self.live = Feed()
         self._listeners: dict[Microphone, Listener] = {}
@@ -61,8 +76,9 @@ class Ears:
     def _begun(self, microphone: Microphone, hearing: Hearing, limits: Limits) -> Listener:
         tap = Tap(microphone.name, self.live)
         listener = Listener(microphone.name, Vital(limits, time.monotonic()), self._told, tap)
+        wanted = MicrophoneRequest(microphone.name, microphone.device, microphone.channel, listener)
         source = Supervised(
-            partial(self._make, microphone),
+            partial(self._make, wanted),
             self._ports,
             lost=listener.lost,
             returned=listener.returned,

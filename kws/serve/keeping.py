@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from kws.capture import Capture
 from kws.errors import AudioError
+from kws.files import make_private_folder, write_private
 from kws.flow import Detection, Samples
 from kws.home import expanded
 from kws.serve.config import Record
@@ -27,6 +29,8 @@ OURS = re.compile(r"\d{8}-\d{6}-\d{3}-.*-\d\.\d\d\.flac")
 ALONE = threading.Lock()
 """Held by whoever writes or deletes: microphones share a folder, and so do a keeper and the one
 that takes its place; none may take a word's folder away where another is about to write."""
+STEP_NS = 2_000_000_000
+"""Between two files' times, where the clock stands before the older one's; FAT counts so."""
 UNNAMEABLE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]+')
 """What some file system takes in no name; all else stays, for folders are called as labels are."""
 
@@ -43,8 +47,9 @@ class Kept:
 class Keeper:
     """Writes `folder/<keyword>/<time>-<microphone>-<score>.flac`, a word with what went before.
 
-    The oldest go when there are more, or more bytes, than the settings say. A full disk is told
-    and costs the recording alone.
+    The oldest go when there are more, or more bytes, than the settings say: those written first,
+    also where the clock was set back, for no file's time is before that of an older one. A full
+    disk is told and costs the recording alone.
     """
 
     def __init__(self, settings: Record, say: Callable[[str, str], None]) -> None:
@@ -95,13 +100,21 @@ class Keeper:
         content = io.BytesIO()  # libsndfile itself does not always notice that a disk is full
         soundfile.write(content, kept.audio, kept.rate, format="FLAC", subtype="PCM_16")
         with ALONE:
+            latest = max((when for when, _ in self._there()), default=0)
             _store(kept.path, content.getvalue())
+            if kept.path.stat().st_mtime_ns <= latest:
+                os.utime(kept.path, ns=(latest + STEP_NS, latest + STEP_NS))
             self._tidy()
+
+    def _there(self) -> list[tuple[int, Path]]:
+        """Return our recordings with when they were written, in ns."""
+        return [(_written(path), path) for path in _ours(self._folder)]
 
     def _tidy(self) -> None:
         """Delete the oldest recordings until the rest fits."""
-        there = self._folder.glob(f"*/*{SUFFIX}")
-        found = sorted((p for p in there if OURS.fullmatch(p.name)), key=lambda path: path.name)
+        found = [
+            path for _, path in sorted(self._there(), key=lambda each: (each[0], each[1].name))
+        ]
         sizes = [_size(path) for path in found]
         total, limit = sum(sizes), self._settings.most_mb * 1e6
         excess = len(found) - self._settings.most
@@ -115,17 +128,31 @@ class Keeper:
 
 
 def _store(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all. Raises OSError."""
-    partial = path.with_suffix(".partial")
+    """Write a file, whole or not at all. Raises OSError: it can't be, or would lie elsewhere."""
+    if path.parent.is_symlink():
+        raise OSError(f"{path.parent}: is a link, which is not followed; nothing is kept there")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
+        make_private_folder(path.parent)
+        write_private(path, content)
     except OSError as error:
         raise OSError(f"{path}: can't be written ({error.strerror})") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+
+
+def _ours(folder: Path) -> Iterator[Path]:
+    """Yield the recordings that were written here: neither links nor another user's files."""
+    for word in os.scandir(folder) if folder.is_dir() else ():
+        for file in os.scandir(word) if word.is_dir(follow_symlinks=False) else ():
+            named = OURS.fullmatch(file.name) and file.is_file(follow_symlinks=False)
+            if named and (os.name != "posix" or file.stat().st_uid == os.geteuid()):
+                yield Path(file.path)
+
+
+def _written(path: Path) -> int:
+    """Return when a file was written, in ns; 0: somebody has deleted it."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _size(path: Path) -> int:

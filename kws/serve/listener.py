@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kws.block_sizes import BlockSizes
 from kws.flow import AudioLost, Block, Detection, DigitalSilence, Event, VerifierFailed
 from kws.serve import logs
 from kws.serve.build import Words
@@ -80,6 +81,16 @@ class Listener:
         """Let the spotter, the next one if there is one, do something. From any thread."""
         self._actions.append(lambda: action((self._next or self._hearing).spotter))
 
+    def block_sizes(self, rate: int) -> BlockSizes:
+        """Return the sizes of blocks at `rate` Hz that fit the spotter that hears now."""
+        return self._hearing.spotter.consumer.block_sizes(rate)
+
+    @property
+    def idle(self) -> bool:
+        """Whether a block may wait for the next one: nobody follows live, no word is being said."""
+        watched = self._tap is not None and self._tap.followed
+        return self._hearing.spotter.consumer.idle and not watched
+
     def close(self) -> None:
         """Stop, from any thread."""
         self._source.close()
@@ -126,6 +137,8 @@ class Listener:
         found = spotter.process(block)
         after, ended = spotter.stats, time.monotonic()
         self.vital.tally.heard(before, after, ended - began, ended)
+        heard_s = after.audio_s - before.audio_s
+        unusable = heard_s < (block.end - block.start - 0.5) / block.rate
         for event in [*self._source.poll_events(), *found]:
             self._take(event)
         if keeper is not None:
@@ -139,7 +152,8 @@ class Listener:
         self.vital.heard(
             time.monotonic(),
             level_db=spotter.level_db,
-            gate_open=spotter.gate_open,
+            gate_open=spotter.gate_open and heard_s > 0,
+            unusable=unusable,
             scored=after.inferences > before.inferences,
         )
 
@@ -187,8 +201,9 @@ class Listener:
         """Let the new spotter hear the last seconds; what it finds in them was told before."""
         if self._next is not None:
             self._next.close(0.0)
-        for block in self._recent:
-            hearing.spotter.process(block)
+        for number, block in enumerate(self._recent):
+            sizes = hearing.spotter.consumer.block_sizes(block.rate)
+            hearing.spotter.process(block if number else sizes.align(block))
         heard_s = _end_s(self._recent[-1]) if self._recent else 0.0
         self._next, self._next_end_s = hearing, heard_s + CALM_S
 

@@ -39,6 +39,11 @@ class Tap:
         self._due_s = 0.0
         self._begin()
 
+    @property
+    def followed(self) -> bool:
+        """Whether somebody follows."""
+        return bool(self._feed.followers)
+
     def _begin(self) -> None:
         self._level_db = -120.0
         self._at: list[float] = []
@@ -46,7 +51,7 @@ class Tap:
 
     def heard(self, spotter: Spotter, block: Block, *, scored: bool) -> None:
         """Look at what a spotter makes of a block that it has just heard."""
-        if not self._feed.followers:
+        if not self.followed:
             return
         now_s = block.end / block.rate
         self._level_db = max(self._level_db, spotter.level_db)

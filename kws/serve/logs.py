@@ -6,10 +6,12 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from kws.serve.config import Log
 from kws.sinks import Fact, Health, Heard, Lost, Playing, Returned
+from kws.terminal.queued_output import QueuedOutput
+from kws.terminal.safe_output import drawable
 
 LOG = logging.getLogger("kws")
 
@@ -33,9 +35,24 @@ def begin(settings: Log, environ: Mapping[str, str] = os.environ) -> None:
         writer.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     else:
         writer.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    output = drawable(sys.stderr)
+    if isinstance(output, QueuedOutput):
+        output.notice = lambda count: f"{writer.format(_gap(count))}\n"
     LOG.handlers[:] = [writer]
     LOG.setLevel(settings.level.upper())
     LOG.propagate = False
+
+
+def _gap(count: int) -> logging.LogRecord:
+    """Return what stands in the log in place of lines that nobody read in time."""
+    text = "%d lines are missing here: nobody read them"
+    return logging.LogRecord("kws", logging.WARNING, "", 0, text, (count,), None)
+
+
+def dropped() -> int:
+    """Return how many lines found no reader in time."""
+    output = drawable(sys.stderr)
+    return output.dropped if isinstance(output, QueuedOutput) else 0
 
 
 def say(level: str, text: str) -> None:
@@ -44,8 +61,8 @@ def say(level: str, text: str) -> None:
     LOG.log(getattr(logging, level.upper()), "%s", plain)
 
 
-def tell(fact: Fact) -> None:
-    """Write what happened."""
+def tell(fact: Fact, say: Callable[[str, str], None] = say) -> None:
+    """Write what happened, with `say`."""
     where = f"{fact.microphone}: " if fact.microphone else ""
     if isinstance(fact, Heard):
         say("info", f"{where}heard {fact.keyword} {fact.score:.2f} at {fact.time_s:.2f} s")

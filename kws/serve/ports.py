@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from kws.errors import ConfigError, DeviceError
 from kws.sources import Source
 from kws.sources import devices as inputs
+from kws.sources.hotplug import signs
 
 LOOK_EVERY_S = 60.0
 """A microphone that is away, while others are open, is looked for so often in another process."""
+LOOK_SOON_S, SOON_S = 5.0, 30.0
+"""So often, for so long after a sound card or a sound server came or went."""
 LOOK_S = 30.0
 LIST = "import json, kws; print(json.dumps([str(each) for each in kws.devices()]))"
 
@@ -27,6 +30,8 @@ class Ports:
         self._lock = threading.Lock()
         self._open: list[Source] = []
         self._looked = time.monotonic()
+        self._changed = self._looked - SOON_S
+        self._signs = signs()
 
     @contextmanager
     def opened(self, make: Callable[[], Source]) -> Iterator[Source]:
@@ -52,9 +57,13 @@ class Ports:
 
         They open again at once, and the first of them looks for devices.
         """
-        if not self._open or time.monotonic() - self._looked < LOOK_EVERY_S:
+        now, found = time.monotonic(), signs()
+        if found != self._signs:
+            self._signs, self._changed = found, now
+        every_s = LOOK_SOON_S if now - self._changed < SOON_S else LOOK_EVERY_S
+        if not self._open or now - self._looked < every_s:
             return
-        self._looked = time.monotonic()
+        self._looked = now
         if set(_listed()) - {str(each) for each in inputs.devices()}:
             for source in self._open:
                 source.close()

@@ -8,9 +8,9 @@ from pathlib import Path
 from kws.errors import ConfigError
 from kws.keyword_levels import LevelRequest
 from kws.overrides import read_overrides, write_overrides
+from kws.roles import known
 from kws.serve.build import Built
 from kws.serve.ears import Ears
-from kws.thresholds import known
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from kws.serve import logs
@@ -11,21 +12,23 @@ LINES, SPAN_S = 10, 60.0
 
 
 class Seldom:
-    """Says the first lines of each minute. On one thread."""
+    """Says the first lines of each minute. From any thread."""
 
     def __init__(self) -> None:
         self._began, self._said, self._more = 0.0, 0, 0
+        self._lock = threading.Lock()
 
     def say(self, level: str, text: str) -> None:
         """Write a line, unless there were too many."""
         now = time.monotonic()
-        if not self._said or now - self._began >= SPAN_S:
-            self._began, self._said = now, 0
-        if self._said == LINES:
-            self._more += 1
-            return
-        self._said += 1
-        if self._more:
-            text += f" (and {self._more} more like it, before)"
-            self._more = 0
+        with self._lock:
+            if not self._said or now - self._began >= SPAN_S:
+                self._began, self._said = now, 0
+            if self._said == LINES:
+                self._more += 1
+                return
+            self._said += 1
+            if self._more:
+                text += f" (and {self._more} more like it, before)"
+                self._more = 0
         logs.say(level, text)

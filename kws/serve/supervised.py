@@ -15,7 +15,10 @@ from kws.serve.backoff import Backoff
 from kws.serve.ports import Ports
 from kws.sources import Source
 from kws.sources.clock import elapsed_s
+from kws.sources.hotplug import signs
 
+LOOK_S = 1.0
+"""So often it is looked whether a device came or went, while the next try is waited for."""
 ZEROS_TRY_S = 600.0
 """Zeros alone: it is opened again so often, for a mute switch and a broken driver look alike."""
 
@@ -64,7 +67,7 @@ class Supervised:
             finally:
                 self._source = None
             self._sign()
-            self._stopped.wait(self._backoff.wait_s())
+            self._wait(self._backoff.wait_s())
 
     def poll_events(self) -> list[Event]:
         """What the microphone noticed, since it was last asked."""
@@ -76,6 +79,15 @@ class Supervised:
         self._stopped.set()
         if (source := self._source) is not None:
             threading.Thread(target=source.close, daemon=True).start()
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until the next try, which a device that comes or goes brings on."""
+        before = signs()
+        while seconds > 0 and not self._stopped.wait(min(seconds, LOOK_S)):
+            seconds -= LOOK_S
+            if signs() != before:
+                self._backoff.restart()
+                return
 
     def _hear(self, source: Source) -> Iterator[Block]:
         """Deliver what one life of the microphone gives."""

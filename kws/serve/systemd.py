@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from kws.errors import ConfigError
+from kws.home import config_folder
 from kws.serve.unit import MARK, text
 
 NAME = "kws.service"
@@ -49,9 +50,8 @@ class Status:
 
 
 def path() -> Path:
-    """Return where the unit lies: in the user's own folder for such."""
-    configs = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(configs) / "systemd" / "user" / NAME
+    """Return where the unit lies: in the user's own folder for such. Raises ConfigError."""
+    return config_folder() / "systemd" / "user" / NAME
 
 
 def install(config: Path | None) -> list[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
-from kws.stream import Stats
-from kws.verifier import VerifierStats
+from kws.flow import Stats, VerifierStats
 
 BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """How long a hop took: upper bounds; what took longer is counted last."""

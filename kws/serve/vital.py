@@ -8,6 +8,8 @@ from typing import Literal
 from kws.serve.config import Health as Limits
 from kws.serve.tally import Tally
 
+UNUSABLE_S = 2.0
+"""Samples that can't be used are complained of until so long after the last of them."""
 FRESH_S = 5.0
 """A frame, or with the gate open a score, is expected so often at least."""
 PATIENCE_S = 600.0
@@ -23,7 +25,8 @@ class Vital:
     frame_at, scored_at: when a frame came, and a hop was scored, last. sign_at: when the thread
     last did anything. away_since: since when it is being opened again; None: it is open. loud_at:
     when it was last louder than `quiet_db`. opened_at: when the gate last was open; neither counts
-    the time when it was away. zeros: it gives digital silence. tally: what all of its
+    the time when it was away. unusable_at: when it last gave samples that are NaN or infinite.
+    zeros: it gives digital silence. tally: what all of its
     audio came to.
     """
 
@@ -32,6 +35,7 @@ class Vital:
     scored_at: float = 0.0
     loud_at: float = 0.0
     opened_at: float = 0.0
+    unusable_at: float | None = None
     sign_at: float = field(init=False)
     away_since: float | None = field(init=False)
     reason: str = ""
@@ -44,8 +48,18 @@ class Vital:
         self.away_since = self.frame_at
         self.scored_at = self.loud_at = self.opened_at = self.sign_at = self.frame_at
 
-    def heard(self, now: float, *, level_db: float, gate_open: bool, scored: bool) -> None:
-        """Take note of a block that went through."""
+    def heard(
+        self,
+        now: float,
+        *,
+        level_db: float,
+        gate_open: bool,
+        scored: bool,
+        unusable: bool = False,
+    ) -> None:
+        """Take note of a block that went through; unusable: not all of it did."""
+        if unusable:
+            self.unusable_at = now
         if self.away_since is not None:
             self._skip(now - self.away_since)
             self.away_since = None
@@ -108,6 +122,8 @@ class Vital:
 
     def _complaints(self, now: float) -> list[str]:
         found, limits = [], self.limits
+        if self.unusable_at is not None and now - self.unusable_at < UNUSABLE_S:
+            found.append("samples that are no numbers: a broken driver, or cable")
         if self.zeros:
             found.append("digital silence: muted, or broken")
         elif now - self.loud_at > 60 * limits.quiet_min:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from kws.errors import ConfigError, KwsError
+from kws.files import read_regular
 
 STEP = re.compile(r"\.([\w-]+)|\[(\d+)\]|\[\.\.\.\]")
 MISSING = re.compile("Object missing required field `(.*)`")
@@ -61,7 +62,7 @@ def told(error: SettingError, path: pathlib.Path | None) -> ConfigError:
 def text(path: pathlib.Path) -> str:
     """Return what stands in a config. Raises ConfigError: it can't be read."""
     try:
-        return path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
+        return read_regular(path).decode("utf-8-sig")  # some editors begin with a mark
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file; `kws config init` writes one") from None
     except OSError as error:
@@ -88,6 +89,16 @@ def parse(text: str) -> dict[str, Any]:
     else:
         import tomli as tomllib
     return tomllib.loads(text)
+
+
+def loaded(text: str, path: pathlib.Path) -> dict[str, Any]:
+    """Return what a config's text says. Raises ConfigError: it is no TOML."""
+    try:
+        data = parse(text)
+        endless(data)  # walks through all of it
+    except (ValueError, RecursionError) as error:  # the latter: nested too deeply
+        raise ConfigError(f"{path}: is no TOML: {error}") from None
+    return data
 
 
 def steps(path: str) -> Path:

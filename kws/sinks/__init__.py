@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -123,6 +123,22 @@ class Sink(Protocol):
         Where something takes too long for the end of the daemon, this is called meanwhile, from
         another thread: then it ends what is running.
         """
+
+
+@runtime_checkable
+class Retaining(Protocol):
+    """A sink that leaves something elsewhere, which outlives this process."""
+
+    def withdraw(self, others: Sequence[Sink], /) -> None:
+        """Take it away at `close`, but for what these put there too. From any thread."""
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """A sink of which something can be tried without being noticed."""
+
+    def probe(self) -> None:
+        """Try it. Raises SinkError: it does not work now."""
 
 
 def names() -> list[str]:

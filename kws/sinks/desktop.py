@@ -16,8 +16,8 @@ import msgspec
 
 from kws.errors import ConfigError
 from kws.origin import Strict
+from kws.programs import Program
 from kws.sinks import Around, Fact, Health, Heard, Lost, Playing, Returned
-from kws.sinks.command import Program
 
 PATIENCE_S = 10.0
 """So long the program may take to hand over a notification."""

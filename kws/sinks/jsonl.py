@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from kws.errors import SinkError
+from kws.files import PRIVATE
 from kws.home import expanded
 from kws.origin import Strict
 from kws.sinks import FACTS, Around, Fact
+from kws.text import harmless
 
 MEGABYTE = 1_000_000
 
@@ -37,7 +40,7 @@ class Sink:
     def __init__(self, settings: Settings, around: Around) -> None:
         self._path = None if settings.path == "-" else expanded(settings.path)
         self._most, self._keep = int(settings.max_mb * MEGABYTE), settings.keep
-        self._torn = False
+        self._torn, self._mode = False, PRIVATE
 
     def start(self) -> None:
         """Look whether it can be written. Raises SinkError."""
@@ -45,7 +48,10 @@ class Sink:
 
     def send(self, fact: Fact, /) -> None:
         """Write a line. Raises SinkError: not written; nothing of it stays in the file."""
-        self._try(msgspec.json.encode(fact) + b"\n")
+        line = msgspec.json.encode(fact)
+        if not line.isascii():  # a terminal may read it
+            line = harmless(line.decode()).encode()
+        self._try(line + b"\n")
 
     def close(self) -> None:
         """Nothing: what was written is written."""
@@ -66,7 +72,7 @@ class Sink:
         # Opened each time: whoever removes or renames the file meanwhile loses no line.
         if path.exists() and path.stat().st_size + len(line) > self._most:
             self._rotate(path)
-        with path.open("ab+", buffering=0) as file:
+        with open(path, "ab+", buffering=0, opener=self._open) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1))
             if size and file.read(1) != b"\n":
@@ -78,8 +84,12 @@ class Sink:
                     file.truncate(size)
                 raise
 
+    def _open(self, path: str, flags: int) -> int:
+        return os.open(path, flags, self._mode)
+
     def _rotate(self, path: Path) -> None:
         """Rename path to path.1, that to path.2 and so on; the oldest goes."""
+        self._mode = stat.S_IMODE(path.stat().st_mode)  # somebody may have chosen it
         names = [path, *(path.with_name(f"{path.name}.{n + 1}") for n in range(self._keep))]
         for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
             if newer.exists():

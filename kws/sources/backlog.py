@@ -37,7 +37,7 @@ class Backlog:
         self._limit = round(rate * seconds)
         self._pieces: deque[Piece] = deque()
         self._changed = threading.Condition()
-        self._waiting = 0
+        self._waiting, self._least = 0, 1
         self.end = self.lost = 0
         self.closed = False
 
@@ -50,12 +50,17 @@ class Backlog:
             self._waiting += length
             if self._waiting > self._limit:
                 self._drop()
-            self._changed.notify()
+            if len(self._pieces) >= self._least:
+                self._changed.notify()
 
-    def take(self, timeout: float) -> Piece | None:
-        """Return the oldest piece, after `timeout` seconds at most; None: none came, or closed."""
+    def take(self, timeout: float, least: int = 1) -> Piece | None:
+        """Return the oldest piece, after `timeout` seconds at most; None: none came, or closed.
+
+        least: sooner only when there are so many.
+        """
         with self._changed:
-            if not self._pieces and not self.closed:
+            self._least = least
+            if len(self._pieces) < least and not self.closed:
                 self._changed.wait(timeout)
             if not self._pieces or self.closed:
                 return None

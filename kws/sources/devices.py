@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from kws.errors import ConfigError, DeviceError
@@ -54,7 +57,7 @@ class Input:
 def portaudio() -> Any:
     """Return the sounddevice module.
 
-    Raises DeviceError: PortAudio is not installed.
+    Raises DeviceError: PortAudio is not installed, or can't start.
     """
     try:
         import sounddevice
@@ -63,7 +66,26 @@ def portaudio() -> Any:
             "PortAudio is not installed; `apt install libportaudio2` (Debian, Ubuntu), "
             "`dnf install portaudio` (Fedora) or `brew install portaudio` (macOS)"
         ) from None
+    except Exception as error:  # noqa: BLE001 - its own class can't be imported without it
+        raise DeviceError(_cannot_start(error)) from None
+    _started_in()
     return sounddevice
+
+
+@cache
+def _started_in() -> int:
+    """Return the process in which PortAudio was started."""
+    return os.getpid()
+
+
+def is_forked() -> bool:
+    """Whether this process inherited PortAudio from the one that it was forked from."""
+    return _started_in() != os.getpid()
+
+
+def _cannot_start(error: Exception) -> str:
+    said = " ".join(str(part) for part in error.args[:1])
+    return f"PortAudio can't start ({said}); is the sound server up, and may you use it?"
 
 
 def refresh() -> None:
@@ -72,18 +94,27 @@ def refresh() -> None:
     PortAudio makes its list once: a device or a sound server that comes later is not in it.
     """
     sounddevice = portaudio()
-    sounddevice._terminate()  # noqa: SLF001 - it has no public name, its author recommends it
-    sounddevice._initialize()  # noqa: SLF001
+    with suppress(sounddevice.PortAudioError):  # it could not start the last time
+        sounddevice._terminate()  # noqa: SLF001 - it has no public name, its author recommends it
+    try:
+        sounddevice._initialize()  # noqa: SLF001
+    except sounddevice.PortAudioError as error:
+        raise DeviceError(_cannot_start(error)) from None
 
 
 def devices() -> list[Input]:
     """Return the inputs of this machine, the default one first.
 
-    Raises DeviceError: PortAudio is not installed.
+    Raises DeviceError: PortAudio is not installed, or can't start.
     """
     sounddevice = portaudio()
-    names = [api["name"] for api in sounddevice.query_hostapis()]
-    default = sounddevice.default.device[0]
+    try:
+        names = [api["name"] for api in sounddevice.query_hostapis()]
+        default = sounddevice.default.device[0]
+        numbers = range(sounddevice._lib.Pa_GetDeviceCount())  # noqa: SLF001 - as below
+        described = [_described(sounddevice, number) for number in numbers]
+    except sounddevice.PortAudioError as error:
+        raise DeviceError(_cannot_start(error)) from None
     found = [
         Input(
             name=" ".join(device["name"].split()),
@@ -93,10 +124,25 @@ def devices() -> list[Input]:
             default=index == default,
             index=index,
         )
-        for index, device in enumerate(sounddevice.query_devices())
+        for index, device in enumerate(described)
         if device["max_input_channels"] > 0
     ]
     return sorted(found, key=lambda device: not device.default)
+
+
+def _described(sounddevice: Any, number: int) -> dict[str, Any]:
+    """Return what is known of a device; one whose name is not UTF-8 hides no other."""
+    try:
+        described: dict[str, Any] = sounddevice.query_devices(number)
+    except UnicodeDecodeError as error:
+        info = sounddevice._lib.Pa_GetDeviceInfo(number)  # noqa: SLF001 - nothing else tells it
+        return {
+            "name": error.object.decode("latin-1"),
+            "hostapi": info.hostApi,
+            "default_samplerate": info.defaultSampleRate,
+            "max_input_channels": info.maxInputChannels,
+        }
+    return described
 
 
 def find(name: str | None = None) -> Input:

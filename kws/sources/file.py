@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -47,6 +48,8 @@ class AudioFile:
         first: int = 0,
         last: int | None = None,
     ) -> None:
+        if not isinstance(path, str | PathLike):
+            raise AudioError(f"{path!r} is no path; give that of an audio file")
         self.path = Path(path)
         self._claim = _examined(self.path)
         self._file, self._opened = _open(self.path, self._claim)
@@ -137,6 +140,11 @@ class AudioFile:
             raise AudioError(f"{self.path}: not a number (NaN or infinity) at {at:.3f} s")
 
 
+def name_of(path: str | PathLike[str]) -> str | bytes:
+    """Return a path as soundfile takes it: it can't encode a name that is not UTF-8."""
+    return os.fsencode(path) if os.name == "posix" else os.fspath(path)
+
+
 def _examined(path: Path) -> Claim:
     """Return what a file's header claims, after the checks that libsndfile does not make."""
     if not path.exists():
@@ -159,7 +167,7 @@ def _open(path: Path, claim: Claim) -> tuple[Any, ExitStack]:
     import soundfile
 
     with ExitStack() as opened:
-        source: Path | PatchedFile = path
+        source: str | bytes | PatchedFile = name_of(path)
         try:
             if claim.patches:
                 beneath = opened.enter_context(open(path, "rb"))

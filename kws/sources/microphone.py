@@ -9,22 +9,20 @@ from typing import Any, Literal
 
 import numpy as np
 
+from kws.block_sizes import Consumer, default_sizes
 from kws.errors import DeviceError
-from kws.flow import Block, DigitalSilence, Event
+from kws.flow import Block, DigitalSilence, Event, Samples
 from kws.sources.backlog import Backlog, Piece
 from kws.sources.clock import elapsed_s
-from kws.sources.devices import Input, find, portaudio
+from kws.sources.devices import Input, find, is_forked, portaudio
+from kws.sources.gaps import Arrived, GapMeter
 
 QUEUE_S = 10.0
 """Seconds of audio that wait for a slow consumer at most."""
-BLOCK_S = 0.04
-"""Seconds a callback: half of a short hop, so that few wake-ups cost little delay."""
 FIRST_BLOCK_S, STALLED_S = 10.0, 3.0
 """Seconds without a callback after which the device is lost; some start slowly."""
 WAIT_S = 0.25
 """Seconds between two looks at whether it still lives."""
-LATE_S = 2.0
-"""Seconds that a callback comes too late only where something stood still."""
 SILENT_S = 3.0
 """Seconds of nothing but zeros: no live microphone gives them."""
 BUSY_WAITS_S = (0.0, 0.3, 0.6, 1.2)
@@ -38,7 +36,9 @@ class Microphone:
 
     device: part of its name, or the Input; None: the default one. channel: what the spotter
     will listen to, a number from 1 or "mean"; None: one or two channels are opened, and of more
-    the first. rate: Hz; None: the device's own.
+    the first. rate: Hz; None: the device's own. consumer: the spotter that
+    hears it, by which blocks are sized, and wait for each other while it is idle: each time that
+    this process wakes costs more than what it hears then.
 
     Blocks are float32 [n, channels] with the wall time of their first sample. Recording begins
     with the iteration. `lost`: samples dropped because nobody took them for 10 s; `overflows`:
@@ -51,31 +51,48 @@ class Microphone:
     live = True
 
     def __init__(
-        self, device: str | Input | None = None, *, channel: Channel = None, rate: int | None = None
+        self,
+        device: str | Input | None = None,
+        *,
+        channel: Channel = None,
+        rate: int | None = None,
+        consumer: Consumer | None = None,
     ) -> None:
         self.input = device if isinstance(device, Input) else find(device)
         self.rate = rate or self.input.rate
         self.overflows = 0
-        self._backlog = Backlog(self.rate, QUEUE_S)
+        self._backlog, self._gaps = Backlog(self.rate, QUEUE_S), GapMeter(self.rate)
         self._zeros, self._events = Zeros(self.rate), list[Event]()
+        self._consumer = consumer
+        self._sizes = (consumer.block_sizes if consumer else default_sizes)(self.rate)
         self._device = threading.Lock()  # starting and closing exclude each other
         self.channels, self._stream = self._open(channel)
-        self._called = 0.0  # when the last callback came
 
     def __iter__(self) -> Iterator[Block]:
         """Deliver blocks until closed."""
         self._start()
+        end: int | None = None
+        pair = False
         waited = 0.0  # not by the clock, which runs on while this process is stopped
         while not self._backlog.closed:
-            piece = self._backlog.take(WAIT_S)
+            pair = not pair and self._consumer is not None and self._consumer.idle
+            piece = self._backlog.take(WAIT_S, least=2 if pair else 1)
             if piece is None:
                 waited += WAIT_S
                 self._check_alive(waited)
                 continue
             waited = 0.0
-            samples = np.frombuffer(piece.data, np.float32).reshape(-1, self.channels)
-            self._events += self._zeros.process(piece, sound=bool(samples.any()))
-            yield Block(samples, piece.start, self.rate, piece.wall_time)
+            block = self._block(piece)
+            yield self._sizes.align(block) if self._consumer and piece.start != end else block
+            end = piece.end
+
+    def _block(self, piece: Piece) -> Block:
+        """Return a piece as a block, having looked whether the device is silent."""
+        samples: Samples = np.ndarray((piece.length, self.channels), np.float32, piece.data)
+        # One sample tells it nearly always, much sooner than a look at all of them.
+        sound = bool(samples[-1, 0]) or bool(samples.any())
+        self._events += self._zeros.process(piece, sound=sound)
+        return Block(samples, piece.start, self.rate, piece.wall_time)
 
     @property
     def lost(self) -> int:
@@ -108,15 +125,30 @@ class Microphone:
                     failure = error
                     if not _is_busy(error):
                         break
+                except UnicodeDecodeError as error:
+                    raise DeviceError(
+                        f"{self.input} can't be opened: its name is not UTF-8 ({error.object!r}); "
+                        "rename it, or listen through a sound server"
+                    ) from None
         if failure is not None and _is_busy(failure):
             raise DeviceError(
                 f"{self.input} is busy: another program holds it; end that one, "
                 "or listen through a sound server (PulseAudio, PipeWire)"
             )
+        self._check_fork()
         raise DeviceError(
             f"{self.input} does not open at {self.rate} Hz ({_words(failure)}); "
             "`kws devices` lists what is there"
         )
+
+    def _check_fork(self) -> None:
+        """Raise DeviceError where that is why nothing opens."""
+        if is_forked():
+            raise DeviceError(
+                f"{self.input} does not open: PortAudio was started before this process was "
+                "forked, and works only in the process that started it; begin this one with "
+                "multiprocessing's `spawn`, or look for microphones in it alone"
+            )
 
     def _stream_with(self, channels: int) -> Any:
         return portaudio().RawInputStream(
@@ -124,7 +156,7 @@ class Microphone:
             samplerate=self.rate,
             channels=channels,
             dtype="float32",
-            blocksize=round(BLOCK_S * self.rate),
+            blocksize=self._sizes.every,
             callback=self._callback,
         )
 
@@ -135,6 +167,7 @@ class Microphone:
             try:
                 self._stream.start()
             except portaudio().PortAudioError as error:
+                self._check_fork()
                 raise DeviceError(f"{self.input} does not start ({_words(error)})") from None
 
     def _callback(self, data: Any, length: int, clock: Any, status: Any) -> None:
@@ -142,15 +175,12 @@ class Microphone:
         delay = clock.currentTime - clock.inputBufferAdcTime
         if not 0 < delay < QUEUE_S:  # not every system tells when the first sample was heard
             delay = length / self.rate
-        now = elapsed_s()
-        late = now - self._called - length / self.rate
-        self._called = now
-        # An overflow does not say how much is gone: the clock does. Late without one: this process
-        # stood still, or the computer slept, and the sound system may have kept some or nothing.
-        overflow = bool(status.input_overflow) or (self._backlog.end > 0 and late > LATE_S)
-        self.overflows += overflow
-        missing = max(1, round(late * self.rate)) if overflow else 0
-        self._backlog.push(bytes(data), length, time.time() - delay, missing=missing)
+        arrived = Arrived(bytes(data), length, time.time() - delay)
+        # An overflow does not say how much is gone: the clock does.
+        overflow = bool(status.input_overflow)
+        for each in self._gaps.process(arrived, elapsed_s(), overflow=overflow):
+            self.overflows += each.missing > 0
+            self._backlog.push(each.data, each.length, each.wall_time, missing=each.missing)
 
     def _check_alive(self, waited: float) -> None:
         """Raise DeviceError when it is gone: its callbacks just stop, nobody says so."""

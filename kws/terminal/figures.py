@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kws.card import Rate
 from kws.evaluate.measurement import Chosen
-from kws.evaluate.results import Clips, Point, Share, Streams
+from kws.evaluate.results import Clips, Point, Share, Streams, is_bounded
 
 
 def clips_lines(found: Clips) -> Iterator[str]:
@@ -17,8 +17,12 @@ def clips_lines(found: Clips) -> Iterator[str]:
     yield f"{'':12} {'clips':>6} {'precision':>9} {'recall':>7} {'F1':>7}"
     for name, label in found.labels.items():
         yield (
-            f"{name:12} {label.clips:6} {label.precision:9.1%} {label.recall:7.1%} {label.f1:7.1%}"
+            f"{name:12} {label.clips:6} {known(label.precision):>9} {known(label.recall):>7} "
+            f"{known(label.f1):>7}"
         )
+    yield ""
+    yield "Each clip counts as its most probable label, whatever the thresholds. How many words"
+    yield "are heard in a stream, by thresholds and gate, is measured with --stream."
 
 
 def streams_lines(found: Streams) -> Iterator[str]:
@@ -60,12 +64,26 @@ def percent(share: Share) -> str:
     return f"{100 * share.value:.1f} % ({100 * share.low:.1f}-{100 * share.high:.1f})"
 
 
+def known(value: float | None) -> str:
+    """Return `93.1%`; None, of which nothing is known: `-`."""
+    return "-" if value is None else f"{value:.1%}"
+
+
 def per_hour(rate: Rate | None) -> str:
-    """Return `1.3 (0.4-3.0), 3 in 2.33 h`."""
+    """Return `1.3 (0.4-3.0), 3 in 2.33 h`; only what was heard, where that says no more."""
     if rate is None:
         return "-"
-    bounds = f"({rate.low:.2f}-{rate.high:.2f})"
-    return f"{rate.per_hour:.2f} {bounds}, {rate.events} in {rate.hours:.2f} h"
+    heard = f"{rate.events} in {duration(rate.hours)}"
+    if not is_bounded(rate):
+        return f"{heard}, too short to tell"
+    return f"{rate.per_hour:.2f} ({rate.low:.2f}-{rate.high:.2f}), {heard}"
+
+
+def duration(hours: float) -> str:
+    """Return `2.33 h`, `5.0 minutes`, `3 seconds`."""
+    if hours < 1 / 60:
+        return f"{3600 * hours:.0f} seconds"
+    return f"{60 * hours:.1f} minutes" if hours < 0.1 else f"{hours:.2f} h"
 
 
 def delay(p50: float | None, p95: float | None) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 from kws.flow import AudioLost, Detection, DigitalSilence, Event, KeywordStuck, VerifierFailed
+from kws.text import one_line
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""What Python makes of a byte that is no UTF-8."""
 
 
 def record(event: Event, *, audio: str | None = None) -> dict[str, Any] | None:
@@ -88,13 +94,28 @@ class Lines:
                 print_json(news)
         elif (text := sentence(event)) is not None:
             aside = None if isinstance(event, Detection) else sys.stderr
-            print(text, file=aside, flush=True)
+            print(one_line(text), file=aside, flush=True)
 
     def say(self, text: str) -> None:
         """Print a remark."""
-        print(text, file=sys.stderr, flush=True)
+        print(one_line(text), file=sys.stderr, flush=True)
+
+    def draw(self) -> None:
+        """Do nothing: a line stays as it was printed."""
 
 
 def print_json(value: Mapping[str, Any], file: TextIO | None = None) -> None:
-    """Print one JSON object to stdout, or `file`, at once: a pipe's other end is waiting."""
-    print(json.dumps(value, ensure_ascii=False), file=file, flush=True)
+    """Print one JSON object to stdout, or `file`, at once: a pipe's other end is waiting.
+
+    Where that is not UTF-8, what is not ASCII is escaped, as are names of files that are no text.
+    """
+    out = sys.stdout if file is None else file
+    text = json.dumps(value, ensure_ascii=not _is_utf8(out))
+    print(SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text), file=out, flush=True)
+
+
+def _is_utf8(out: TextIO) -> bool:
+    try:
+        return codecs.lookup(out.encoding or "utf-8").name == "utf-8"
+    except LookupError:
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -73,11 +74,11 @@ Json = Annotated[bool, typer.Option("--json", help="Results as JSON, one object 
 
 
 def parse_words(text: str) -> list[str]:
-    """Return the parts of `a,b`.
+    """Return the parts of `a,b`; one in quotes may hold commas: `a,"b, c"`.
 
     Raises ConfigError: there is none.
     """
-    parts = [part.strip() for part in text.split(",") if part.strip()]
+    parts = [part.strip() for part in _cut(text) if part.strip()]
     if not parts:
         raise ConfigError(f"{text!r} names no keyword; give some, as in yes,no")
     return parts
@@ -88,15 +89,25 @@ def parse_levels(
 ) -> float | dict[str, float]:
     """Return what `0.8` or `yes=0.9,no=0.7` says; what exists and makes sense, Spotter knows.
 
-    Raises ConfigError: it is neither.
+    Keywords may hold commas and `=`: a pair ends with the first number after an `=`. Raises
+    ConfigError: it is neither.
     """
+    levels: dict[str, float] = {}
     try:
         if "=" not in text:
             return float(text)
-        pairs = [part.split("=") for part in text.split(",")]
-        return {keyword.strip(): float(value) for keyword, value in pairs}
+        begun: list[str] = []
+        for part in _cut(text):
+            begun.append(part)
+            keyword, _, value = ",".join(begun).rpartition("=")
+            if keyword and _is_number(value):
+                levels[keyword.strip()] = float(value)
+                begun = []
+        if not begun:
+            return levels
     except ValueError:
-        raise ConfigError(f"{option} {text!r} is not understood; give {example}") from None
+        pass
+    raise ConfigError(f"{option} {text!r} is not understood; give {example}")
 
 
 def parse_thresholds(threshold: str | None, sensitivity: str | None) -> dict[str, Any]:
@@ -118,6 +129,19 @@ def parse_thresholds(threshold: str | None, sensitivity: str | None) -> dict[str
             f"give either --threshold or --sensitivity for {', '.join(both)}, not both"
         )
     return {"threshold": levels, "sensitivity": eager}
+
+
+def _cut(text: str) -> list[str]:
+    """Cut at the commas that are in no quotes, as CSV does."""
+    return next(csv.reader([text], skipinitialspace=True), []) if '"' in text else text.split(",")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_channel(text: str | None) -> int | Literal["mean"] | None:
@@ -159,7 +183,7 @@ class Asked:
 
     def verifier(self) -> VerifierConfig | None:
         """Return the verifier, if there is one. Raises ConfigError, ModelError."""
-        from kws.thresholds import find_roles
+        from kws.roles import find_roles
         from kws.verification import choose
 
         asked = self.settings["keywords"], self.settings["wake"]
@@ -203,7 +227,7 @@ def read(
     Raises ConfigError: they can't be understood. ModelError: a model can't be loaded.
     """
     # What is wrong in the options themselves is told before a model is loaded.
-    settings = {
+    settings: dict[str, Any] = {
         "keywords": None if keywords is None else parse_words(keywords),
         "wake": None if wake is None else parse_words(wake),
         **parse_thresholds(threshold, sensitivity),
@@ -214,6 +238,11 @@ def read(
     from kws.session import load
 
     models = [load(path) for path in model] if model else [load()]
+    from kws.roles import rejoin
+
+    names = [name for each in models for name in each.labels]
+    for option in ("keywords", "wake"):
+        settings[option] = settings[option] and rejoin(settings[option], names)
     return Asked(models, settings, gate, heard, verify)
 
 

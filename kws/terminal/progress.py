@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from kws.terminal.safe_output import drawable
+
 
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Callable[[], None]]:
@@ -36,7 +38,7 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[], None]
     # Lines printed meanwhile stand above the bar, unwrapped; those that lead elsewhere go there.
     bar = Progress(
         *columns,
-        console=Console(stderr=True, soft_wrap=True),
+        console=Console(file=drawable(sys.stderr), soft_wrap=True),
         transient=True,
         redirect_stdout=sys.stdout.isatty(),
     )

@@ -41,7 +41,7 @@ class ScoreFile:
             raise ConfigError(f"--scores {path}: can't be written ({error.strerror})") from None
         self._text = None
         if suffix == ".csv":
-            self._text = io.TextIOWrapper(self._file, "utf-8", newline="")
+            self._text = io.TextIOWrapper(self._file, "utf-8", "backslashreplace", newline="")
             self._row = csv.writer(self._text).writerow
             self._row([*MARKS, *self._labels])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kws.card import Rate
-from kws.evaluate.results import Share
+from kws.evaluate.results import MOST_PER_HOUR, Share, is_bounded
 from kws.evaluate.tuning.tune import LEAST, SAYS_SOMETHING
 from kws.evaluate.tuning.tuned import Tuned, Word
 
@@ -41,8 +41,9 @@ def _what_it_rests_on(found: Tuned) -> Iterator[str]:
     elif found.room_decides:
         yield f"{_hours(found.hours)} of room, searched for {found.per_hour:g} false alarms an hour"
     else:
-        least, long = _number(1 / found.hours), _number(SAYS_SOMETHING / found.per_hour)
-        yield f"{_hours(found.hours)} of room can't tell of less than {least} false alarms an hour;"
+        least, long = 1 / found.hours, _number(SAYS_SOMETHING / found.per_hour)
+        what = f"of less than {_number(least)}" if least <= MOST_PER_HOUR else "anything of"
+        yield f"{_hours(found.hours)} of room can't tell {what} false alarms an hour;"
         yield f"for {found.per_hour:g} an hour it takes {long} h."
     for role, rate in found.card.items():
         yield f"The model's calibration: at thresholds no higher, {ROLES[role]} gave {rate.events}"
@@ -82,7 +83,9 @@ def _events(rate: Rate | None) -> str:
 
 def _rate(rate: Rate | None) -> str:
     """Return `0 (under 22 an hour)`: what few events can mean at most."""
-    return "-" if rate is None else f"{rate.events} ({_bounds(rate)})"
+    if rate is None:
+        return "-"
+    return f"{rate.events} ({_bounds(rate) if is_bounded(rate) else 'too short to tell'})"
 
 
 def _bounds(rate: Rate) -> str:

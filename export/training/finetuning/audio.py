@@ -15,6 +15,7 @@ import soxr
 from kws.errors import AudioError, DataError
 from kws.evaluate.corpus.reading import LongRecording, read
 from kws.flow import Samples
+from kws.mixing import mixed
 
 MEAN_OF = 2
 """Channels that are averaged; of more, the first is heard: they may be an array's."""
@@ -153,7 +154,7 @@ def mono(audio: Samples, own: int, rate: int, name: str) -> Samples:
         raise DataError(f"{name}: holds no samples; remove it")
     if not np.isfinite(audio).all():
         raise DataError(f"{name}: holds samples that are no numbers (NaN or infinity); remove it")
-    single = audio.mean(axis=1) if audio.shape[1] <= MEAN_OF else audio[:, 0]
+    single = mixed(audio) if audio.shape[1] <= MEAN_OF else audio[:, 0]
     if own == rate:
         return np.ascontiguousarray(single, np.float32)
     resampled: Samples = soxr.resample(single, own, rate).astype(np.float32)

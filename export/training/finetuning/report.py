@@ -44,12 +44,10 @@ def figures(name: str, corpus: str, said: Sequence[str], heard: Sequence[str]) -
     names = sorted({*said, *heard})
     columns = metrics.precision_recall_fscore_support(said, heard, labels=names, zero_division=0.0)
     labels = {
-        label: results.Label(
-            round(float(precision), 5), round(float(recall), 5), round(float(f1), 5), int(count)
-        )
+        label: results.label(precision, recall, f1, count, list(heard).count(label))
         for label, precision, recall, f1, count in zip(names, *columns, strict=True)
     }
-    recalls = [label.recall for label in labels.values() if label.clips]
+    recalls = [label.recall for label in labels.values() if label.recall is not None]
     hits = sum(one == other for one, other in zip(said, heard, strict=True))
     return results.Clips(
         model=name,
@@ -60,6 +58,10 @@ def figures(name: str, corpus: str, said: Sequence[str], heard: Sequence[str]) -
         labels=labels,
         confusion=metrics.confusion_matrix(said, heard, labels=names).tolist(),
     )
+
+
+def _known(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def lines(report: Report) -> Iterator[str]:
@@ -73,7 +75,7 @@ def lines(report: Report) -> Iterator[str]:
     for name, label in clips.labels.items():
         yield (
             f"{name:{wide}} {report.recordings[TRAIN][name]:8} {label.clips:10} "
-            f"{label.precision:9.1%} {label.recall:7.1%} {label.f1:7.1%}"
+            f"{_known(label.precision):>9} {_known(label.recall):>7} {_known(label.f1):>7}"
         )
     yield f"heard {report.window_s:g} s at a time; {report.epochs} epochs, {span(report.seconds)}"
     if report.split != TEST:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from export.training import fragments
+from export.training import archive, fragments
 from export.training.corpus import Corpus
 from export.training.own import parts
 from export.training.own.gather import Given, Parts, Say
@@ -57,9 +58,8 @@ def synthesise(given: Given, settings: dict[str, Any], seed: int, folder: Path, 
         return Made()
     recorded = sorted(label for label, each in given.apart.items() if each)
     asked = json.dumps([settings, seed, given.texts, given.labels, recorded])
-    kept = folder / f"made-{hashlib.sha256(asked.encode()).hexdigest()[:12]}.pickle"
-    if kept.is_file():
-        before: Made = pickle.loads(kept.read_bytes())  # noqa: S301 - the file this very function wrote
+    kept = folder / f"made-{hashlib.sha256(asked.encode()).hexdigest()[:12]}.audio"
+    if (before := _kept(kept)) is not None:
         return before
     from export import synthesis
 
@@ -73,13 +73,48 @@ def synthesise(given: Given, settings: dict[str, Any], seed: int, folder: Path, 
     made = _said(given, voices, settings, seed)
     spoken = synthesis.speech(settings["speech_s"], seed, without=_others(given, ""))
     made.speech.extend(pcm(audio) for audio in spoken)
-    partial = kept.with_suffix(".partial")
-    try:
-        partial.write_bytes(pickle.dumps(made))
-        partial.replace(kept)
-    except OSError as error:
-        raise DataError(f"{kept}: can't be written ({error.strerror}); make room") from None
+    _keep(kept, made)
     return made
+
+
+class _Index(msgspec.Struct):
+    """What the pieces of an archive are: how many of each word, the rest is speech."""
+
+    words: dict[str, int]
+    apart: dict[str, int]
+    near: dict[str, int]
+    voices: list[str]
+
+
+def _keep(path: Path, made: Made) -> None:
+    """Write what was said, for the next run. Raises DataError."""
+    groups = made.words, made.apart, made.near
+    words, apart, near = ({word: len(audio) for word, audio in each.items()} for each in groups)
+    pieces = [piece for group in groups for audio in group.values() for piece in audio]
+    try:
+        archive.write(path, _Index(words, apart, near, made.voices), [*pieces, *made.speech])
+    except OSError as error:
+        raise DataError(f"{path}: can't be written ({error.strerror}); make room") from None
+
+
+def _kept(path: Path) -> Made | None:
+    """Return what was said at an earlier run; None: nothing. Raises DataError."""
+    try:
+        found = archive.read(path, _Index)
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror})") from None
+    if found is None:
+        return None
+    index, pieces = found
+    counts = [count for group in (index.words, index.apart, index.near) for count in group.values()]
+    if min(counts, default=0) < 0 or sum(counts) > len(pieces):
+        return None
+    audio: Iterator[Pcm] = iter(pieces)
+    words, apart, near = (
+        {word: [next(audio) for _ in range(count)] for word, count in group.items()}
+        for group in (index.words, index.apart, index.near)
+    )
+    return Made(words, apart, near, list(audio), index.voices)
 
 
 def _said(given: Given, voices: list[Any], settings: dict[str, Any], seed: int) -> Made:

@@ -109,9 +109,14 @@ def axes(figure: Figure, left: float, right: float, bottom: float, top: float) -
     return found
 
 
+def drawable(name: str) -> str:
+    """Return a file's name as text, what is none escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def short(name: str) -> str:
     """Return a name that is not too long to draw, on one line."""
-    name = " ".join(name.split())
+    name = " ".join(drawable(name).split())
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kws.evaluate.drawing.canvas import MUTED, SOFT, Out, axes, canvas
+from kws.evaluate.drawing.canvas import MUTED, SOFT, Out, axes, canvas, drawable
 from kws.evaluate.drawing.excerpt import Excerpt, Shot
 from kws.evaluate.match import Fired, Word, match
 from kws.evaluate.results import Wrong
@@ -89,7 +89,7 @@ def spotting(
         if shown.low:
             strips.others(shown.low)
         strips.finish()
-        name = "" if brief else Path(excerpt.name).name
+        name = "" if brief else drawable(Path(excerpt.name).name)
         figure.text(LEFT / width, 1 - 0.2 / whole, name, weight="bold", va="center")
         for number, line in enumerate(reversed(note)):
             y = (0.06 + number * LINE_HIGH) / whole

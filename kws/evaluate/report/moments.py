@@ -13,6 +13,7 @@ from kws.evaluate.drawing.excerpt import Excerpt, hear
 from kws.evaluate.results import Wrong
 from kws.flow import Block
 from kws.resample import Channel, Resampler
+from kws.sources.file import name_of
 from kws.spotter import Spotter
 
 BESIDE_S = 1.0
@@ -61,7 +62,7 @@ def sound(wrong: Wrong) -> bytes | None:
 
     start, end = span(wrong)
     try:
-        with soundfile.SoundFile(wrong.audio) as file:
+        with soundfile.SoundFile(name_of(wrong.audio)) as file:
             rate = file.samplerate
             file.seek(min(round(start * rate), file.frames))
             samples = file.read(round((end - start) * rate), dtype="float32", always_2d=True)

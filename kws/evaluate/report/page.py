@@ -8,14 +8,15 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from kws.card import Rate
-from kws.evaluate.results import Share
+from kws.evaluate.results import Share, is_bounded
 
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
 def safe(what: object) -> str:
     """Return text that stands for itself in HTML, in attributes too."""
-    return html.escape(str(what))
+    # A file's name may hold bytes that are no text.
+    return html.escape(str(what).encode("utf-8", "backslashreplace").decode())
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
@@ -77,6 +78,11 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}{THIN}%"
 
 
+def known(value: float | None) -> str:
+    """Return a share, or that nothing is known of it."""
+    return "not known" if value is None else percent(value)
+
+
 def between(share: Share) -> str:
     """Return a share's interval."""
     return f"{100 * share.low:.1f} to {percent(share.high)}"
@@ -86,6 +92,8 @@ def per_hour(rate: Rate | None) -> str:
     """Return false alarms per hour with their interval below; none is told as what it shows."""
     if rate is None:
         return "not known"
+    if not is_bounded(rate):
+        return f"not known\n{rate.events} in {hours(rate.hours)}, too short to tell"
     if not rate.events:
         return f"under {rate.high:.2f}\nnone in {hours(rate.hours)}"
     told = f"{rate.low:.2f} to {rate.high:.2f}, {rate.events} in {hours(rate.hours)}"
@@ -93,9 +101,9 @@ def per_hour(rate: Rate | None) -> str:
 
 
 def hours(value: float) -> str:
-    """Return a duration in hours, in minutes if it is short."""
+    """Return a duration in hours, in minutes or seconds if it is short."""
     if value < 1:
-        return f"{60 * value:.1f} min"
+        return f"{60 * value:.1f} min" if value >= 1 / 60 else f"{3600 * value:.0f} s"
     return f"{value:.1f} h" if value < 100 else f"{value:.0f} h"
 
 

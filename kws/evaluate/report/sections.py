@@ -14,6 +14,7 @@ from kws.evaluate.report.page import (
     between,
     details,
     figure,
+    known,
     milliseconds,
     moment,
     per_hour,
@@ -27,6 +28,11 @@ from kws.evaluate.results import Clips, Keyword, Point, Share, Streams, Wrong
 
 MOST = 20
 """So many misses, and so many false alarms, are shown at most."""
+CLIPS = (
+    "Each clip counts as its most probable label, whatever the thresholds. How many words are "
+    "heard in a stream, by thresholds and gate, stands under misses and false alarms; "
+    "<code>kws eval --stream</code> measures it."
+)
 SCENE_IN = 5.0
 """Inches of a moment's picture."""
 MISSED = "under"
@@ -128,8 +134,8 @@ def moments(streams: Streams, scenes: Mapping[Wrong, Excerpt], *, audio: bool) -
     ):
         content.append(f"<h2>{title}, the worst first</h2>")
         if not wrongs:
-            known = where == MISSED or streams.negative_hours
-            told = "There were none." if known else "There was no audio without keywords."
+            some = where == MISSED or streams.negative_hours
+            told = "There were none." if some else "There was no audio without keywords."
             content.append(f"<p>{told}</p>")
             continue
         note = f"{min(MOST, len(wrongs))} of {len(wrongs)} are shown, those furthest {where} "
@@ -176,7 +182,7 @@ def labels(clips: Clips) -> list[str]:
     """Return how well each label's clips were recognised, and what they were taken for."""
     head = ["label", "recall", "precision", "F1", "clips"]
     rows = (
-        (safe(n), percent(x.recall), percent(x.precision), f"{x.f1:.3f}", str(x.clips))
+        (safe(n), known(x.recall), known(x.precision), known(x.f1), str(x.clips))
         for n, x in clips.labels.items()
     )
     svg = picture(partial(plots.confusion, clips, kind="html"), "confusion")
@@ -187,6 +193,7 @@ def labels(clips: Clips) -> list[str]:
     mistakes = sorted(_mistakes(clips), key=lambda each: -each[2])
     content = [
         "<h2>Clips</h2>",
+        f"<p>{CLIPS}</p>",
         table(f"Each label of {clips.corpus}, by the protocol {clips.protocol}", head, rows),
         figure(svg, label, caption, width_px=width),
     ]

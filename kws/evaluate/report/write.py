@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,7 @@ from kws.errors import ConfigError
 from kws.evaluate.drawing.excerpt import Excerpt
 from kws.evaluate.report import sections
 from kws.evaluate.report.page import between, facts, hours, milliseconds, percent, safe, table
-from kws.evaluate.results import Clips, Point, Streams, Wrong
+from kws.evaluate.results import Clips, Point, Streams, Wrong, is_bounded
 
 
 def write(
@@ -60,7 +61,10 @@ def write(
 
 def _data(results: Mapping[str, object]) -> str:
     """Return JSON that may stand in a page: no `<` can end its element."""
-    text = msgspec.json.encode(results).decode()
+    try:
+        text = msgspec.json.encode(results).decode()
+    except UnicodeEncodeError:  # a file's name that is no text, which JSON can escape
+        text = json.dumps(msgspec.to_builtins(results))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
@@ -86,7 +90,8 @@ def _headlines(streams: Streams | None, clips: Clips | None) -> str:
         cards += _stream_headlines(streams.shipped)
     if clips is not None:
         right = clips.accuracy
-        told = f"{right.hits} of {right.count} clips taken for what they are ({between(right)})"
+        told = f"{right.hits} of {right.count} clips most probably what they are, whatever "
+        told += f"the thresholds ({between(right)})"
         cards.append((percent(right.value), told))
         cards.append(
             (percent(clips.mean_recall), "of a label's clips recognised, mean over labels")
@@ -104,6 +109,9 @@ def _stream_headlines(point: Point) -> list[tuple[str, str]]:
     cards = [(percent(missed.value), told)]
     if rate is None:
         cards.append(("not known", "false alarms: there was no audio without keywords"))
+    elif not is_bounded(rate):
+        told = f"false alarms: {rate.events} in {hours(rate.hours)}, too short to tell of hours"
+        cards.append(("not known", told))
     elif rate.events:
         told = f"false alarms an hour: {rate.events} in {hours(rate.hours)} without a keyword"
         cards.append((f"{rate.per_hour:.2f}", f"{told} ({rate.low:.2f} to {rate.high:.2f})"))

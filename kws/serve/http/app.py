@@ -11,7 +11,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from kws.serve import logs
 from kws.serve.http.assets import assets
 from kws.serve.http.cards import Cards
 from kws.serve.http.classify import Classify
@@ -26,6 +25,7 @@ from kws.serve.http.recordings import Recordings
 from kws.serve.http.settings import Http
 from kws.serve.http.state import State
 from kws.serve.http.thresholds import Thresholds
+from kws.serve.seldom import Seldom
 
 
 def app(house: House, settings: Http, token: str) -> ASGIApp:
@@ -67,6 +67,9 @@ def _refused(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
+_FAILURES = Seldom()
+
+
 def _failed(request: Request, error: Exception) -> Response:
-    logs.say("error", f"http: {request.url.path}: {type(error).__name__}: {error}")
+    _FAILURES.say("error", f"http: {request.url.path}: {type(error).__name__}: {error}")
     return JSONResponse({"error": "something went wrong in here; see the log"}, 500)

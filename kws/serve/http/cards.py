@@ -8,9 +8,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from kws.card import replace
+from kws.card import Card, replace
 from kws.serve.http.house import House
 from kws.session import Model
+from kws.verification import joint_cards
 
 
 class Cards:
@@ -20,10 +21,18 @@ class Cards:
         self._house = house
 
     async def all(self, request: Request) -> Response:
-        """Answer with each model's card, without its parts that are no text."""
-        return JSONResponse([_card(model) for model in self._house.models])
+        """Answer with each model's card, without its parts that are no text.
+
+        With a verifier, thresholds and operating points are those of the two together.
+        """
+        built = self._house.built
+        cards = joint_cards(built.models, built.verifier)
+        given = [_card(*pair) for pair in zip(built.models, cards, strict=True)]
+        if built.verifier is not None:
+            given = [{**each, "verifier": built.verifier.model.path.name} for each in given]
+        return JSONResponse(given)
 
 
-def _card(model: Model) -> dict[str, Any]:
-    card = replace(model.card, self_test=None, gate_model=None, network=None)
-    return {"file": model.path.name, **msgspec.to_builtins(card)}
+def _card(model: Model, card: Card) -> dict[str, Any]:
+    plain = replace(card, self_test=None, gate_model=None, network=None)
+    return {"file": model.path.name, **msgspec.to_builtins(plain)}

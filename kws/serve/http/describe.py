@@ -47,19 +47,19 @@ LEVELS = {
     "type": "object",
     "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
 }
+SOME_LEVELS = {**LEVELS, "minProperties": 1}
 SENSITIVITY = {
     "type": "object",
     "additionalProperties": {"type": "number", "minimum": 0, "maximum": 100},
 }
-RETUNE = {
+TUNING = {
     "anyOf": [
-        {**LEVELS, "minProperties": 1},
+        SOME_LEVELS,
         {
             "type": "object",
-            "minProperties": 1,
-            "additionalProperties": False,
+            "anyOf": [{"required": ["thresholds"]}, {"required": ["sensitivity"]}],
             "properties": {
-                "thresholds": {**LEVELS, "minProperties": 1},
+                "thresholds": SOME_LEVELS,
                 "sensitivity": {**SENSITIVITY, "minProperties": 1},
             },
         },
@@ -139,7 +139,7 @@ PATHS: dict[str, dict[str, Any]] = {
         "post": _route(
             "Let these thresholds or sensitivities hold from now on, and keep them",
             _json(TUNED),
-            body=_json(RETUNE),
+            body=_json(TUNING),
         ),
     },
     "/v1/models": {"get": _route("What the models say about themselves", _json(OBJECTS))},

@@ -11,6 +11,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from kws.serve import logs
 from kws.serve.http.house import House
 from kws.serve.tally import BOUNDS_S, Tally
 
@@ -65,6 +66,8 @@ class Metrics:
             yield from _metric(f"sink_{name}", f"Facts {what}.", counts)
         dropped: list[tuple[Labels, float]] = [({}, float(house.feed.dropped))]
         yield from _metric("followers_dropped", "Facts that a follower was too slow for.", dropped)
+        unread: list[tuple[Labels, float]] = [({}, float(logs.dropped()))]
+        yield from _metric("log_lines_dropped", "Lines of the log that nobody read.", unread)
         if (resident := _resident()) is not None:
             yield "# TYPE process_resident_memory_bytes gauge"
             yield f"process_resident_memory_bytes {resident}"

@@ -12,8 +12,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from wsproto.events import Ping
 
-MORE = 8
-"""So many connections beyond the limit are told that there are too many."""
 PONGS = 1 << 16
 """Bytes of answers to pings that may wait; who sends more of them takes none."""
 
@@ -25,6 +23,11 @@ class Taking:
         transport.set_write_buffer_limits(0)  # it is told as soon as something waits
         self._transport, self._timeout_s = transport, timeout_s
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether something waits to be taken."""
+        return self._timer is not None
 
     def pause(self) -> None:
         """Something waits to be taken."""
@@ -41,7 +44,8 @@ class Taking:
 class Patient(H11Protocol):
     """HTTP, where a request must be there in time, and connections are limited.
 
-    A few more are let in than are served, so that they hear why they are not.
+    Where there are as many as may be, who keeps us waiting makes way for a new one: slow clients
+    never shut others out. Where all are being answered, the new one is told to come again.
     """
 
     def __init__(self, *given: Any, timeout_s: float, most: int, **named: Any) -> None:
@@ -53,13 +57,32 @@ class Patient(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
-        self._taking = Taking(transport, self._timeout_s)
-        if len(self.connections) > self._most + MORE:
-            transport.abort()
-            return
-        if len(self.connections) > self._most:
+        self._taking, self._began = Taking(transport, self._timeout_s), self.loop.time()
+        if not self._finds_room():
             self.app, self.ws_protocol_class = _full, None
         self._watch()
+
+    @property
+    def slowness(self) -> tuple[bool, float] | None:
+        """How soon this client must make way, the lowest first; None: it waits for an answer.
+
+        Who sends a body has been let in, so that those who have not make way before.
+        """
+        if self._timer is not None or self._taking.waits:
+            return False, self._began
+        return (True, self._began) if self.conn.their_state is h11.SEND_BODY else None
+
+    def _finds_room(self) -> bool:
+        """Return whether this connection is within the limit, another one having made way."""
+        there = [each for each in self.connections if not each.transport.is_closing()]
+        if len(there) <= self._most:
+            return True
+        others = [each for each in there if isinstance(each, Patient) and each is not self]
+        slow = [(each.slowness, each) for each in others if each.slowness is not None]
+        if not slow:
+            return False
+        min(slow, key=lambda pair: pair[0])[1].transport.abort()
+        return len(there) - 1 <= self._most
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
@@ -79,6 +102,7 @@ class Patient(H11Protocol):
     def on_response_complete(self) -> None:
         """Begin to wait for the next request."""
         super().on_response_complete()
+        self._began = self.loop.time()
         self._watch()
         if self._last:
             self.transport.close()

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from kws.files import read_regular
 from kws.serve.http.house import House
 
 LONGEST = 20_000_000
@@ -40,7 +41,6 @@ class Recordings:
 def _content(path: Path) -> bytes | None:
     """Return what a file holds; None: it is not there."""
     try:
-        with path.open("rb") as file:
-            return file.read(LONGEST)
+        return read_regular(path, LONGEST)
     except OSError:
         return None

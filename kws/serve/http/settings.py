@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from kws.errors import ConfigError
+from kws.files import read_regular
 from kws.home import expanded
 from kws.origin import Strict
 from kws.serve.loopback import is_loopback
@@ -55,7 +56,7 @@ def token(settings: Http) -> str:
             )
         return ""
     try:
-        found = expanded(settings.token_file).read_text(encoding="ascii").strip()
+        found = read_regular(expanded(settings.token_file)).decode("ascii").strip()
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "no ASCII"
         raise ConfigError(f"{settings.token_file} can't be read ({reason})") from None

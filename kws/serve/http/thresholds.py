@@ -26,10 +26,16 @@ Sensitivities = Annotated[dict[str, Annotated[float, Meta(ge=0, le=100)]], Meta(
 
 
 class Wanted(Strict, frozen=True):
-    """What a request may ask for, by keyword. Both for the same keyword: the threshold holds."""
+    """What a request may ask for, by keyword. Both for the same keyword: the threshold holds.
+
+    The others are what GET answers beside them; they change nothing.
+    """
 
     thresholds: ByKeyword | msgspec.UnsetType = msgspec.UNSET
     sensitivity: Sensitivities | msgspec.UnsetType = msgspec.UNSET
+    kept_in: str | None = None
+    set_by_config: tuple[str, ...] = ()
+    note: str | None = None
 
 
 class Changed(msgspec.Struct, frozen=True, tag_field="type", tag="thresholds"):
@@ -46,7 +52,10 @@ class Thresholds:
         self._house = house
 
     async def answer(self, request: Request) -> Response:
-        """Answer with those that hold, and where they are kept; before that, POST changes them."""
+        """Answer with those that hold, and where they are kept; before that, POST changes them.
+
+        It takes levels by keyword, and what GET answers, too.
+        """
         note = await self._change(request) if request.method == "POST" else None
         built = self._house.built
         thresholds, sensitivity = levels_now(built)

@@ -6,6 +6,8 @@ import socket
 from typing import TYPE_CHECKING
 
 from kws.errors import ConfigError
+from kws.home import expanded
+from kws.permissions import exposures
 from kws.serve import logs
 from kws.serve.ears import DiedError
 from kws.serve.http.house import House
@@ -33,7 +35,11 @@ def check(settings: Http | None) -> str:
             ) from None
         del starlette, uvicorn, wsproto
     with about("http", "token_file" if settings.token_file else "host"):
-        return token(settings)
+        known = token(settings)
+        if settings.token_file:
+            for line in exposures(expanded(settings.token_file)):
+                logs.say("warning", f"http: {line}")
+        return known
 
 
 class Web:

@@ -14,7 +14,6 @@ from wyoming.ping import Pong
 from wyoming.wake import Detection, NotDetected
 
 from kws.errors import ConfigError, KwsError
-from kws.serve import logs
 from kws.serve.streams import Ear, Heard
 from kws.serve.wyoming import wire
 from kws.serve.wyoming.offer import Offer
@@ -43,6 +42,9 @@ class House(Protocol):
     def close(self, ear: Ear) -> None:
         """End it."""
 
+    def note(self, text: str) -> None:
+        """Log what a client's audio held, unless that is often."""
+
     def complain(self, text: str, level: str = "warning") -> None:
         """Log what a client did wrong, or what went wrong with it."""
 
@@ -63,6 +65,11 @@ class Connection(asyncio.BufferedProtocol):
         self._reads, self._deaf, self._ended, self._leaves = True, False, False, False
         self._transport: asyncio.Transport
         self.since = time.monotonic()
+
+    @property
+    def has_stream(self) -> bool:
+        """Whether audio of it is heard."""
+        return self._ear is not None
 
     # -- what the loop calls ----------------------------------------------------------------
 
@@ -221,7 +228,7 @@ class Connection(asyncio.BufferedProtocol):
             for word in heard:
                 self._fired = True
                 at = f"{word.keyword} {word.score:.2f} at {word.time_s:.2f} s"
-                logs.say("info", f"{self._name}: heard {at}")
+                self._house.note(f"{self._name}: heard {at}")
                 self._tell(Detection(word.keyword, round(1000 * word.time_s)).event())
             if self._stops and self._ear is not None and not self._ear.waiting:
                 self._stopped()

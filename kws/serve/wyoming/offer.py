@@ -10,11 +10,11 @@ from wyoming.info import Attribution, Info, WakeModel, WakeProgram
 
 import kws
 from kws.errors import ConfigError
+from kws.roles import known
 from kws.serve.build import Built
 from kws.serve.config import Microphone
 from kws.serve.where import about
 from kws.spotter import Spotter
-from kws.thresholds import known
 
 
 @dataclass(frozen=True)

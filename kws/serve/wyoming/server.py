@@ -50,7 +50,7 @@ class Server:
         self._ears: set[Ear] = set()
         self._connections: set[Connection] = set()
         self._strangers: set[str] = set()
-        self._complaints = Seldom()
+        self._complaints, self._notes = Seldom(), Seldom()
         self._ended = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="wyoming", daemon=True)
@@ -65,11 +65,19 @@ class Server:
     # -- for connections --------------------------------------------------------------------
 
     def meet(self, client: Connection, address: str) -> bool:
-        """Return whether somebody may come in."""
-        full = len(self._connections) >= self.settings.max_streams + SPARE
-        if full or not self._door.lets_in(address):
-            self._refused(address, "too many connections" if full else "allow does not name it")
+        """Return whether somebody may come in.
+
+        Where there are as many as may be, who has had no stream for longest makes way: clients that
+        say nothing never shut others out.
+        """
+        if not self._door.lets_in(address):
+            self._refused(address)
             return False
+        if len(self._connections) >= self.settings.max_streams + SPARE:
+            silent = [each for each in self._connections if not each.has_stream]
+            oldest = min(silent, key=lambda each: each.since)
+            self._connections.remove(oldest)
+            oldest.abort()
         self._connections.add(client)
         return True
 
@@ -89,6 +97,10 @@ class Server:
         """End a stream."""
         ear.close()
         self._ears.discard(ear)
+
+    def note(self, text: str) -> None:
+        """Log what a client's audio held, unless that is often."""
+        self._notes.say("info", text)
 
     def complain(self, text: str, level: str = "warning") -> None:
         """Log what a client did wrong, or what went wrong with it, unless that is often."""
@@ -152,9 +164,10 @@ class Server:
             await asyncio.wait_for(self._ended.wait(), seconds)
         return self._ended.is_set()
 
-    def _refused(self, address: str, why: str) -> None:
+    def _refused(self, address: str) -> None:
         if address not in self._strangers and len(self._strangers) < STRANGERS:
             self._strangers.add(address)
+            why = "allow does not name it"
             logs.say("warning", f"wyoming: {address} was turned away: {why}")
 
     def _sweep(self) -> None:

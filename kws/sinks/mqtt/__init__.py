@@ -7,16 +7,18 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from kws.errors import ConfigError, SinkError
+from kws.files import read_regular
 from kws.home import expanded
 from kws.sinks import FACTS, Around, Fact, Heard
-from kws.sinks.mqtt.settings import Settings, check, password
-from kws.sinks.mqtt.topics import discovery, learn, slug
+from kws.sinks.mqtt.settings import Settings, check, exposed, password
+from kws.sinks.mqtt.topics import discovery, learn, slug, triggers
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
@@ -46,6 +48,8 @@ class Sink:
 
     def __init__(self, settings: Settings, around: Around) -> None:
         check(settings)
+        for line in exposed(settings, around.config):
+            around.log("warning", f"mqtt: {line}")
         self._settings, self._around = settings, around
         self._id = settings.id or slug(socket.gethostname() or "kws")
         self._port = settings.port or (8883 if settings.tls else 1883)
@@ -54,7 +58,20 @@ class Sink:
         self._changing = threading.Lock()  # of the state, and whether it can be published
         self._connected, self._answered = threading.Event(), threading.Event()
         self._trouble, self._closing = f"{self._where}: does not answer", False
-        self._client = self._made()
+        self._known = dict(discovery(settings, self._id, around.keywords))
+        self._leaving: list[str] = []
+        # Always the same name: the broker then ends what is left of an older connection, and does
+        # not publish its last will after the newer one has come online.
+        self._client = self._made(f"kws-{self._id}")
+        topic = f"{settings.topic}/{self._id}/availability"
+        self._client.will_set(topic, "offline", settings.qos, retain=True)
+        self._client.reconnect_delay_set(1, SLOWEST_S)
+        self._client.on_pre_connect, self._client.on_connect = (
+            self._on_pre_connect,
+            self._on_connect,
+        )
+        self._client.on_connect_fail = self._on_connect_fail
+        self._client.on_disconnect, self._client.on_message = self._on_disconnect, self._on_message
 
     def start(self) -> None:
         """Connect. Raises SinkError: not now; it goes on trying."""
@@ -79,15 +96,56 @@ class Sink:
             if self._connected.is_set():
                 self._publish("state", self._state, retain=True)
 
+    def withdraw(self, others: Sequence[object], /) -> None:
+        """Take away at `close` what is retained, but for what these sinks retain too."""
+        stays = [each.retained for each in others if isinstance(each, Sink)]
+        self._leaving = [topic for _, topic in sorted(self.retained.difference(*stays))]
+
+    @property
+    def retained(self) -> set[tuple[str, str]]:
+        """The topics on which something of ours stays, each with its broker."""
+        base = f"{self._settings.topic}/{self._id}"
+        topics = (*self._known, f"{base}/state", f"{base}/availability")
+        return {(self._where, topic) for topic in topics}
+
     def close(self) -> None:
         """Say that we are offline, and leave."""
         self._closing = True
         if self._connected.is_set():
             with suppress(SinkError):
-                self._wait([self._publish("availability", "offline", retain=True)], CLOSING_S)
+                sent = [self._publish("availability", "offline", retain=True)]
+                sent += [self._clear(topic) for topic in self._leaving]
+                self._wait(sent, CLOSING_S)
         self._client.disconnect()  # ends its thread too, which is not waited for
 
-    def _made(self) -> Client:
+    def probe(self) -> None:
+        """Log in beside the one that may be running, and leave. Raises SinkError: it can't."""
+        client, answered = self._made(f"kws-{self._id}-check"), threading.Event()
+        failed: list[Any] = []
+
+        def on_connect(_c: Client, _d: Any, _f: Any, reason: Any, _p: Any) -> None:
+            failed[:] = [reason] if reason.is_failure else []
+            answered.set()
+
+        client.on_connect = on_connect
+        try:
+            client.connect(self._settings.host, self._port, KEEPALIVE_S)
+            client.loop_start()
+            if not answered.wait(CONNECT_S):
+                raise SinkError(f"{self._where}: does not answer")
+        except OSError as error:
+            reason = error.strerror or error
+            raise SinkError(f"{self._where}: can't be reached ({reason})") from None
+        finally:
+            client.disconnect()
+            client.loop_stop()
+        if failed:
+            raise SinkError(self._refused(failed[0]))
+
+    def _refused(self, reason: Any) -> str:
+        return f"{self._where}: refuses us ({reason}); check username, password, id"
+
+    def _made(self, name: str) -> Client:
         try:
             from paho.mqtt.client import Client
             from paho.mqtt.enums import CallbackAPIVersion
@@ -96,21 +154,16 @@ class Sink:
         except (ImportError, AttributeError):
             raise ConfigError("mqtt needs paho-mqtt 2.2; pip install 'kws[serve]'") from None
         given = self._settings
-        # Always the same name: the broker then ends what is left of an older connection, and does
-        # not publish its last will after the newer one has come online.
-        client = Client(CallbackAPIVersion.VERSION2, client_id=f"kws-{self._id}")
+        client = Client(CallbackAPIVersion.VERSION2, client_id=name)
         client.username_pw_set(given.username, password(given))
         if given.tls:
             try:
+                if given.ca_file is not None:
+                    read_regular(expanded(given.ca_file))  # TLS itself would wait for a pipe
                 client.tls_set(ca_certs=given.ca_file and str(expanded(given.ca_file)))
             except OSError as error:
                 reason = error.strerror or error
                 raise ConfigError(f"mqtt: ca_file {given.ca_file} is no use ({reason})") from None
-        client.will_set(f"{given.topic}/{self._id}/availability", "offline", given.qos, retain=True)
-        client.reconnect_delay_set(1, SLOWEST_S)
-        client.on_pre_connect = self._on_pre_connect
-        client.on_connect, client.on_connect_fail = self._on_connect, self._on_connect_fail
-        client.on_disconnect, client.on_message = self._on_disconnect, self._on_message
         return client
 
     def _on_pre_connect(self, client: Client, _data: Any) -> None:
@@ -119,15 +172,17 @@ class Sink:
 
     def _on_connect(self, client: Client, _data: Any, _flags: Any, reason: Any, _: Any) -> None:
         if reason.is_failure:
-            self._tell(f"{self._where}: refuses us ({reason}); check username, password, id")
+            self._tell(self._refused(reason))
             return
         if self._closing:  # in the middle of this
             client.disconnect()
             return
         given = self._settings
         client.subscribe(f"{given.topic}/{self._id}/playback/set", given.qos)
-        for topic, config in discovery(given, self._id, self._around.keywords):
+        for topic, config in self._known.items():
             client.publish(topic, msgspec.json.encode(config), given.qos, retain=True)
+        if given.discovery:  # what was published before the config changed comes from there
+            client.subscribe(triggers(given, self._id, "+"), given.qos)
         with self._changing:
             self._publish("state", self._state, retain=True)
             self._publish("availability", "online", retain=True)
@@ -148,7 +203,10 @@ class Sink:
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         said, log = bytes(message.payload).strip().lower(), self._around.log
-        if message.retain:
+        if not message.topic.endswith("/playback/set"):
+            if said and message.topic not in self._known:
+                self._clear(message.topic)  # a trigger of a word that is no longer listened for
+        elif message.retain:
             log("warning", f"{message.topic}: ignored, it was retained and may be old")
         elif said not in (b"on", b"off"):
             log("warning", f"{message.topic}: takes on and off, not {said[:40]!r}")
@@ -170,6 +228,10 @@ class Sink:
         payload = what if isinstance(what, str) else msgspec.json.encode(what)
         topic = f"{self._settings.topic}/{self._id}/{topic}"
         return self._client.publish(topic, payload, self._settings.qos, retain)
+
+    def _clear(self, topic: str) -> MQTTMessageInfo:
+        """Take away what is retained on a topic."""
+        return self._client.publish(topic, b"", self._settings.qos, retain=True)
 
     def _wait(self, sent: list[MQTTMessageInfo], patience_s: float) -> None:
         """Wait until all are acknowledged. Raises SinkError: they are not."""

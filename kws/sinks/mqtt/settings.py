@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from kws.errors import ConfigError
+from kws.files import read_regular
 from kws.home import expanded
 from kws.origin import Strict
+from kws.permissions import exposures
 from kws.sinks.mqtt.topics import slug
 
 
@@ -54,6 +57,13 @@ def check(settings: Settings) -> None:
         raise ConfigError("mqtt: a password needs a username")
 
 
+def exposed(settings: Settings, config: str | None) -> list[str]:
+    """Return what to warn of where others can read the password, or exchange it."""
+    if settings.password_file is not None:
+        return exposures(expanded(settings.password_file))
+    return [] if settings.password is None or config is None else exposures(Path(config))
+
+
 def password(settings: Settings) -> str | None:
     """Return it, from wherever it stands. Raises ConfigError: twice, or its file can't be read."""
     if settings.password_file is None:
@@ -61,7 +71,7 @@ def password(settings: Settings) -> str | None:
     if settings.password is not None:
         raise ConfigError("mqtt: give either password or password_file")
     try:
-        return expanded(settings.password_file).read_text(encoding="utf-8").strip("\r\n")
+        return read_regular(expanded(settings.password_file)).decode().strip("\r\n")
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "no UTF-8"
         raise ConfigError(f"mqtt: {settings.password_file} can't be read ({reason})") from None

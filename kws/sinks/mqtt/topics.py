@@ -34,6 +34,11 @@ def learn(state: dict[str, Any], fact: Fact) -> None:
             state["microphones"][fact.microphone] |= {"health": fact.state, "reasons": fact.reasons}
 
 
+def triggers(given: Settings, identity: str, keyword: str) -> str:
+    """Return the topic by which Home Assistant learns of a keyword's trigger; `+`: of any."""
+    return f"{given.discovery}/device_automation/{identity}/{keyword}/config"
+
+
 def discovery(
     given: Settings, identity: str, keywords: tuple[Keyword, ...]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -60,7 +65,7 @@ def discovery(
     )
     for keyword in keywords:
         yield (
-            f"{given.discovery}/device_automation/{identity}/{slug(keyword.name)}/config",
+            triggers(given, identity, slug(keyword.name)),
             {
                 "automation_type": "trigger",
                 "type": "wake_word" if keyword.role == "wake" else "keyword",

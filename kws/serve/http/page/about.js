@@ -49,13 +49,14 @@ function card(one) {
     licence: one.licence,
     languages: (one.languages ?? []).join(", "),
     gate: one.gate?.name ?? "none",
+    verifier: one.verifier,
     made: `${one.date} with ${one.producer}`,
   };
   const list = made("dl");
   for (const [name, text] of Object.entries(facts)) {
     if (text) list.append(made("dt", name), made("dd", text));
   }
-  const tables = made("div", "", words(one), ...points(one), ...figures(one));
+  const tables = made("div", "", words(one), ...alarms(one), ...points(one), ...figures(one));
   tables.className = "tables";
   box.append(list, tables, ...data(one));
   return box;
@@ -67,10 +68,22 @@ function words(one) {
     .map((label) => {
       const level = one.thresholds?.[label.name];
       const role = label.role === "wake" ? "wake word" : "command";
-      return [label.name, role, level ? written(level.value) : "0.5", rate(level?.false_alarms)];
+      return [label.name, role, level ? written(level.value) : "0.5"];
     });
-  return table("Words, with the model's own thresholds",
-    ["word", "", "threshold", "false alarms an hour (95 %)"], rows);
+  return table("Words, with the model's own thresholds", ["word", "", "threshold"], rows);
+}
+
+// What was measured at these thresholds: one figure for all words together that share it.
+function alarms(one) {
+  const sharing = new Map();
+  for (const [name, level] of Object.entries(one.thresholds ?? {})) {
+    if (!level.false_alarms) continue;
+    const figure = rate(level.false_alarms);
+    sharing.set(figure, [...(sharing.get(figure) ?? []), name]);
+  }
+  if (!sharing.size) return [];
+  const rows = [...sharing].map(([figure, names]) => [names.join(", "), figure]);
+  return [table("At these thresholds", ["words, together", "false alarms an hour (95 %)"], rows)];
 }
 
 function points(one) {
