@@ -13,6 +13,7 @@ import os
 import shlex
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,6 @@ MEASURED = {
     f"--model {VERIFIER}",
     "v0.02_clips": "--clips newer --protocol labels",
     "v0.02_clips, verifier": f"--clips newer --protocol labels --model {VERIFIER}",
-    "clean, all 13": "--stream clean.flac --truth clean.json --negatives speech",
     "clean, commands": f"--stream clean.flac --truth clean.json --negatives speech {_COMMANDS}",
     "standard, commands": "--stream commands.flac --truth commands.json --negatives speech "
     f"{_COMMANDS}",
@@ -110,20 +110,23 @@ def main() -> int:
     for name, options in SIMULATED.items():
         if not (work / f"{name}.json").exists():
             evaluate(f"--simulate {name}.flac {options}", work, [])
-    more = ["--workers", str(args.workers), "--resume", "scores"]
+    more = ["--resume", "scores"]
     link = work / VERIFIER
     link.unlink(missing_ok=True)
     link.symlink_to(args.verifier.absolute())
     first = ["--model", str(args.model.absolute())] if args.model else []
     model = load(args.model)
+
+    def measured(options: str) -> dict[str, Any]:
+        return evaluate(options, work, more + ([] if "--model" in options else first))
+
+    with ThreadPoolExecutor(args.workers) as pool:
+        found = dict(zip(MEASURED, pool.map(measured, MEASURED.values()), strict=True))
     result = {
         "command": f"python -m benchmarks.accuracy --split {args.split}",
         "model": model.card.source and model.card.source.sha256,
         "verifier": load(args.verifier).sha256,
-        **{
-            name: evaluate(options, work, more + ([] if "--model" in options else first))
-            for name, options in MEASURED.items()
-        },
+        **found,
     }
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(args.out)
