@@ -99,10 +99,13 @@ def test_names_may_hold_commas_and_equals_signs(kws, spelt, words, options, expe
 def test_a_file_with_a_word_of_another_model_is_noticed(kws, model, words, tmp_path):
     """It is used as far as it goes: it may have been tuned for several models."""
     path = tmp_path / "tuned.json"
-    path.write_text('{"thresholds": {"yes": 1.0, "noo": 0.1}}')
+    path.write_text('{"thresholds": {"yes": 1.0, "noo": 0.1}, "sensitivity": {"yess": 60}}')
     result = kws("spot", words, "--model", model, "--overrides", path)
 
-    assert f"kws: {path}: unknown keyword 'noo' is ignored; did you mean no?\n" == result.err
+    assert [
+        f"kws: {path}: unknown keyword 'noo' is ignored; did you mean no?",
+        f"kws: {path}: unknown keyword 'yess' is ignored; did you mean yes?",
+    ] == result.err.splitlines()
     assert ["no"] == keywords(result)
 
 

@@ -183,7 +183,7 @@ def test_overrides_that_change_while_they_are_read_do_no_harm(service, tmp_path,
     monkeypatch.setattr(one.daemon, "_arrange", later)
     one.daemon._reload()
 
-    assert one.daemon._built.levels["yes"] == 0.9
+    assert one.daemon._built.settings.levels["yes"] == 0.9
 
 
 def test_what_nobody_expects_of_a_file_changes_nothing(service, monkeypatch, caplog):

@@ -28,6 +28,7 @@ def said(tmp_path):
     """A recording, 8 kHz, two channels."""
     path = tmp_path / "said.wav"
     noise = np.random.default_rng(3).standard_normal((12_000, 2)).cumsum(0)
+    noise[:, 1] = noise[:, 0] + noise[:, 1] / 10  # as two microphones hear one voice
     soundfile.write(path, 0.3 * noise / np.abs(noise).max(), 8_000)
     return path
 

@@ -14,7 +14,8 @@ from telling import PATIENCE_S, until
 
 from kws.serve import logs
 from kws.serve.config import Log
-from kws.terminal.queued_output import MOST_BYTES, QueuedOutput
+from kws.terminal.queued_output import MOST_BYTES, QueuedOutput, queued_output
+from kws.terminal.safe_output import drawable, safe_output
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sizes of pipes")
 
@@ -82,6 +83,17 @@ def test_what_is_read_arrives_whole_and_in_order(pipe):
 
     assert [str(number) for number in range(21)] == pipe.read().splitlines()
     assert not output.dropped
+
+
+def test_what_is_queued_is_harmless(pipe, monkeypatch):
+    """No terminal obeys it, for it is queued as it would be printed."""
+    monkeypatch.setattr(sys, "stderr", pipe.stream)
+    with safe_output(), queued_output("stderr"):
+        print("a\x1b[2Jb", file=sys.stderr)
+        assert isinstance(drawable(sys.stderr), QueuedOutput)
+    pipe.stream.close()
+
+    assert "a\\u001b[2Jb\n" == pipe.read()
 
 
 def test_nobody_who_writes_waits_and_a_gap_is_told_once(pipe):

@@ -666,6 +666,8 @@ def test_changes_of_another_type_change_nothing(spotter):
     for change in (
         lambda: spotter.set_threshold("0.5"),
         lambda: spotter.set_threshold({"yes": "high"}),
+        lambda: spotter.set_sensitivity("50"),
+        lambda: spotter.set_sensitivity({"yes": "high"}),
         lambda: spotter.set_keywords(5),
         lambda: spotter.playback(on=True, raise_to="high"),
         lambda: spotter.playback(on=True, max_s="long"),
