@@ -73,19 +73,19 @@ def write(path, what: Card | None = None, *, hop=HOP, hops=HOPS, labels=None) ->
     return Path(path)
 
 
-def write_fragile(path, what: Card, **sizes) -> Path:
-    """Write a model whose calls fail as soon as a sample is louder than 0.01."""
+def write_fragile(path, what: Card, *, most=0.01, **sizes) -> Path:
+    """Write a model whose calls fail as soon as a sample is louder than `most`."""
     model = onnx.load(str(write(path, what, **sizes)))
     graph, node = model.graph, helper.make_node
     graph.node[-1].output[0] = "unchecked"
     graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "nothing"))
-    graph.initializer.append(numpy_helper.from_array(np.float32(100), "hundred"))
+    graph.initializer.append(numpy_helper.from_array(np.float32(1 / most), "per"))
     graph.node.extend(
         [
             node("Abs", ["audio"], ["loudness"]),
             node("ReduceMax", ["loudness"], ["loudest"], keepdims=0),
-            node("Mul", ["loudest", "hundred"], ["percent"]),
-            node("Cast", ["percent"], ["place"], to=TensorProto.INT64),
+            node("Mul", ["loudest", "per"], ["relative"]),
+            node("Cast", ["relative"], ["place"], to=TensorProto.INT64),
             node("Gather", ["nothing", "place"], ["zero"]),  # has one place
             node("Add", ["unchecked", "zero"], ["scores"]),
         ]

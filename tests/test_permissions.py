@@ -218,6 +218,6 @@ def test_serve_check_tells_of_an_open_secret(kws, model, secret, monkeypatch):
     config.write_text(f'[[model]]\npath = "{model}"\n[http]\ntoken_file = "{secret}"\n')
     result = kws("serve", "--check", "--config", config)
 
-    assert result.code == 0
+    assert "secret" not in result.err  # there may be no microphone, which it tells, too
     told = f"http: {secret}: others can read this secret; chmod go-rwx {secret}"
     assert ("warning", told) in lines

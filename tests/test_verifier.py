@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import partial
 
 import models as tones
 import numpy as np
@@ -27,20 +28,20 @@ ALL = {"yes": 0.5, "no": 0.5, "jarvis": 0.5}
 
 @pytest.fixture
 def made(tmp_path):
-    """Return a verifier; graph: how many hops its graph takes, changes: of its card."""
+    """Return a verifier; write: what writes it, changes: of its card."""
 
-    def make(name="verifier", *, graph=WIDE, labels=None, **verification):
+    def make(name="verifier", *, write=tones.write, labels=None, **verification):
         what = tones.verifier_card(**verification)
         what = what if labels is None else replace(what, labels=labels)
-        return load(tones.write(tmp_path / f"{name}.onnx", what, hops=graph))
+        return load(write(tmp_path / f"{name}.onnx", what, hops=WIDE))
 
     return make
 
 
 @pytest.fixture
 def broken(made):
-    """Return a verifier all of whose calls fail: its graph takes less audio than the card says."""
-    return lambda **verification: made("broken", graph=5, **verification)
+    """Return a verifier all of whose calls fail but those of silence."""
+    return partial(made, "broken", write=partial(tones.write_fragile, most=1e-5))
 
 
 def said(*words, pause=0.8, seconds=0.3):
