@@ -155,7 +155,9 @@ class Verifier:
             self._without()
             if not self._failed:
                 self._failed = True
-                reason = " ".join(f"{self._model.path.name}: {error}".split())[:200]
+                path = self._model.path
+                what = str(error).removeprefix(f"{path}: ")
+                reason = " ".join(f"{path.name}: {what}".split())[:200]
                 out.append(VerifierFailed(reason, now / self._rate))
         else:
             self._opinions.append(log_odds(scores[0]))

@@ -74,18 +74,20 @@ def write(path, what: Card | None = None, *, hop=HOP, hops=HOPS, labels=None) ->
 
 
 def write_fragile(path, what: Card, *, most=0.01, **sizes) -> Path:
-    """Write a model whose calls fail as soon as a sample is louder than `most`."""
+    """Write a model whose calls fail as soon as a sample is louder than `most`; 0: all of them."""
     model = onnx.load(str(write(path, what, **sizes)))
     graph, node = model.graph, helper.make_node
     graph.node[-1].output[0] = "unchecked"
     graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "nothing"))
-    graph.initializer.append(numpy_helper.from_array(np.float32(1 / most), "per"))
+    graph.initializer.append(numpy_helper.from_array(np.float32(1 / most if most else 0), "per"))
+    graph.initializer.append(numpy_helper.from_array(np.float32(not most), "least"))
     graph.node.extend(
         [
             node("Abs", ["audio"], ["loudness"]),
             node("ReduceMax", ["loudness"], ["loudest"], keepdims=0),
             node("Mul", ["loudest", "per"], ["relative"]),
-            node("Cast", ["relative"], ["place"], to=TensorProto.INT64),
+            node("Add", ["relative", "least"], ["from least"]),
+            node("Cast", ["from least"], ["place"], to=TensorProto.INT64),
             node("Gather", ["nothing", "place"], ["zero"]),  # has one place
             node("Add", ["unchecked", "zero"], ["scores"]),
         ]

@@ -54,6 +54,8 @@ def test_a_signal_ends_a_command_whose_model_does_not(tmp_path, ending):
     path = endless(tmp_path / "endless.onnx")
     command = [sys.executable, "-m", "kws", "info", str(path)]
     begun = "import onnxruntime\nprint('begun', flush=True)\n"
+    # A shell lets what it runs in the background ignore SIGINT.
+    begun += "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     script = f"{begun}import sys\nfrom kws.cli import main\nsys.exit(main(sys.argv[1:]))"
     command[1:3] = ["-c", script]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

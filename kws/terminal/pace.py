@@ -77,7 +77,7 @@ def fit_verifier(verifier: VerifierConfig | None) -> VerifierConfig | None:
     try:
         cost = call_seconds(verifier.model)
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no base of their own
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).removeprefix(f"{path}: ").split())[:200]
         _say(f"{path}: can't verify, its calls fail: {reason}; the first stage decides alone")
         return None
     every = timing.every_s * max(1, math.ceil(cost / timing.every_s))
