@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kws.errors import AudioError
-from kws.flow import RATES, Samples
+from kws.flow import Samples, check_format
 
 FEW = 16
 """A block as short as this may well have more channels than samples."""
@@ -38,18 +38,28 @@ def as_samples(given: Any) -> Samples:
 
 def as_index(given: Any, what: str, lowest: int = 0, highest: int = 1 << 62) -> int:
     """Return a whole number; 16000.0 is one too. Raises AudioError: it is none, or out of range."""
-    try:
-        whole = int(given) if isinstance(given, float | np.floating) else operator.index(given)
-        if whole == given and lowest <= whole <= highest and not isinstance(given, bool):
-            return whole
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise AudioError(f"{what} {given!r} is not a whole number from {lowest} to {highest}")
+    whole = _whole(given)
+    if whole is None or not lowest <= whole <= highest:
+        raise AudioError(f"{what} {given!r} is not a whole number from {lowest} to {highest}")
+    return whole
 
 
 def as_rate(given: Any) -> int:
     """Return a sample rate in Hz. Raises AudioError: it can't be one."""
-    return as_index(given, "sample_rate", RATES[0], RATES[-1])
+    whole = _whole(given)
+    if whole is None:
+        raise AudioError(f"sample_rate {given!r} is not a whole number")
+    check_format(whole, where="sample_rate")
+    return whole
+
+
+def _whole(given: Any) -> int | None:
+    """Return a whole number; 16000.0 is one too. None: it is none."""
+    try:
+        whole = int(given) if isinstance(given, float | np.floating) else operator.index(given)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return whole if whole == given and not isinstance(given, bool) else None
 
 
 def _is_bytes(given: Any) -> bool:

@@ -5,7 +5,6 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
 
 from kws.flow import KeywordStuck
 from kws.terminal import view as viewing
@@ -61,7 +60,7 @@ def terminal(monkeypatch):
         monkeypatch.setenv(name, str(value))
     monkeypatch.delenv("NO_COLOR", raising=False)
     screen = Terminal()
-    monkeypatch.setattr(viewing, "Console", lambda **own: Console(**{"file": screen} | own))
+    monkeypatch.setattr(viewing, "drawable", lambda _: screen)
     return screen
 
 
