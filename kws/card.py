@@ -100,6 +100,8 @@ class Verification(Strict, frozen=True):
 
     first_stage: SHA-256 of the first-stage file that the rest was found with; "": any.
     candidates: the smoothed first-stage score from which a keyword is verified, by keyword.
+    shifts: what was added to labels' logits so that clips are named rightly; it is taken back
+    before scores are joined, for proposals are background far more often than clips are.
     hold_s: how long after a candidate's last hop verification goes on. every_s: between calls
     (rounded to first-stage hops). calls: the verifier's log-odds are the mean over its last so
     many calls. calls_per_s: at most, over 10 s of audio. thresholds, operating_points, after_wake:
@@ -111,6 +113,7 @@ class Verification(Strict, frozen=True):
     first_weight: float = 0.5
     verifier_weight: float = 1.0
     bias: float = 0.0
+    shifts: dict[str, float] = msgspec.field(default_factory=dict)
     hold_s: float = 0.32
     every_s: float = 0.08
     calls: int = 2
@@ -261,6 +264,7 @@ def _verification_checks(card: Card) -> dict[str, bool]:
         return {}
     named = {*found.candidates, *found.thresholds, *found.after_wake}
     named |= {name for point in found.operating_points for name in point.thresholds}
+    names = {label.name for label in card.labels}
     strangers = sorted(named - {label.name for label in card.keywords})
     levels = [*found.candidates.values(), *(level.value for level in found.thresholds.values())]
     levels += [level.value for level in found.after_wake.values()]
@@ -272,6 +276,13 @@ def _verification_checks(card: Card) -> dict[str, bool]:
         "a level of its verification lies outside 0..1": not all(0 <= one <= 1 for one in levels),
         "its verification's weights must lie between 0 and 10": not all(
             0 <= weight <= 10 for weight in weights
+        ),
+        f"its verification shifts no label of its own: {sorted({*found.shifts} - names)}": bool(
+            {*found.shifts} - names
+        ),
+        "only softmax scores can be shifted": bool(found.shifts) and card.activation != "softmax",
+        "its verification's shifts must lie between -20 and 20": not all(
+            abs(each) <= 20 for each in found.shifts.values()
         ),
         "its verification's bias must lie between -20 and 20": not abs(found.bias) <= 20,
         "its verification's hold_s must lie between 0 and 2": not 0 <= found.hold_s <= 2,

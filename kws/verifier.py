@@ -56,6 +56,7 @@ class Verifier:
         hop = min(one.hop for one in cards)
         self._model, self._audio, self._rate = config.model, audio, rate
         self._window = config.model.card.window
+        self._shifts = [timing.shifts.get(name, 0.0) for name in config.model.labels]
         self._every = max(1, round(timing.every_s * rate / hop)) * hop
         self._hold = round(timing.hold_s * rate)
         self._calls = timing.calls
@@ -160,7 +161,7 @@ class Verifier:
                 reason = " ".join(f"{path.name}: {what}".split())[:200]
                 out.append(VerifierFailed(reason, now / self._rate))
         else:
-            self._opinions.append(log_odds(scores[0]))
+            self._opinions.append(log_odds(unshifted(scores[0], self._shifts)))
 
     def _without(self) -> None:
         """Let the first stage decide, until there are calls enough again."""
@@ -197,3 +198,11 @@ class Verifier:
 
 def _smoothed(hop: Scores) -> Samples:
     return hop.values if hop.smoothed is None else hop.smoothed
+
+
+def unshifted(scores: Samples, shifts: Sequence[float]) -> Samples:
+    """Return softmax scores [labels] as they were before their logits were shifted by so much."""
+    if not any(shifts):
+        return scores
+    weighted: Samples = scores * np.exp(-np.asarray(shifts, np.float32))
+    return weighted / weighted.sum()

@@ -11,7 +11,16 @@ from models import HOP, RATE, noise, tone
 
 import kws
 from kws import verification
-from kws.card import Label, OperatingPoint, Rate, Threshold, Verification, replace
+from kws.card import (
+    Label,
+    OperatingPoint,
+    Rate,
+    Threshold,
+    Verification,
+    decode,
+    encode,
+    replace,
+)
 from kws.decide import Decision
 from kws.errors import CardError, ConfigError
 from kws.flow import Block, Detection, Scores, VerifierFailed
@@ -20,6 +29,7 @@ from kws.spotter import Spotter
 from kws.steps import together
 from kws.terminal import pace
 from kws.verification import choose
+from kws.verifier import unshifted
 
 WIDE = 10
 """Hops of the verifier's window; the first stage's has four."""
@@ -479,3 +489,27 @@ def test_a_card_whose_verification_makes_no_sense_is_refused(tmp_path, changes, 
 def test_only_a_window_model_says_how_it_verifies(tmp_path):
     with pytest.raises(CardError, match="only a window model can verify"):
         load(tones.write(tmp_path / "a.onnx", tones.card(verification=Verification())))
+
+
+def test_shifted_logits_are_taken_back():
+    """A verifier's scores become those of the network before its background was shifted."""
+    logits, shifts = np.array([1.0, -2.0, 0.5]), [0.0, -2.5, 1.0]
+
+    def softmax(values):
+        return np.exp(values) / np.exp(values).sum()
+
+    found = unshifted(softmax(logits + shifts).astype(np.float32), shifts)
+
+    assert np.abs(found - softmax(logits)).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("shifts", "reason"),
+    [({"nobody": 1.0}, "no label of its own"), ({"yes": 21.0}, "between -20 and 20")],
+)
+def test_shifts_that_make_no_sense_are_refused(shifts, reason):
+    """One line says why."""
+    what = replace(tones.verifier_card(shifts=shifts), activation="softmax")
+
+    with pytest.raises(CardError, match=reason):
+        decode(encode(what), where="file")

@@ -52,7 +52,9 @@ def release(network: Verifier, recipe: dict[str, Any], out: Path, work: Path) ->
     """
     first = kws.load()
     draft = _draft(network, first, recipe)
-    _set_prior(network, draft, work)
+    shifts = _set_prior(network, draft, work)
+    verification = msgspec.structs.replace(draft.verification or Verification(), shifts=shifts)
+    draft = cards.replace(draft, verification=verification)
     graph = float_graph(network)
     write(graph, draft, work / "float.onnx", overwrite=True)
     quantization = quantize_rows(graph)
@@ -64,7 +66,7 @@ def release(network: Verifier, recipe: dict[str, Any], out: Path, work: Path) ->
     points = ship.points(first, recipe["release"], model)
     after = after_wake.calibrate(first, verify=model)
     verification = msgspec.structs.replace(
-        draft.verification or Verification(),
+        verification,
         thresholds=ship.thresholds(points, recipe["release"]),
         operating_points=points,
         after_wake={
@@ -112,8 +114,8 @@ def _draft(network: Verifier, first: kws.Model, recipe: dict[str, Any]) -> Card:
     )
 
 
-def _set_prior(network: Verifier, card: Card, work: Path) -> None:
-    """Shift the background's logits to what calibration clips ask for."""
+def _set_prior(network: Verifier, card: Card, work: Path) -> dict[str, float]:
+    """Shift the background's logits to what calibration clips ask for; return the shifts."""
     path = work / "unshifted.onnx"
     write(float_graph(network), card, path, overwrite=True)
     shifts = prior.fit(kws.load(path), "calibration", SHIFTS)
@@ -121,6 +123,7 @@ def _set_prior(network: Verifier, card: Card, work: Path) -> None:
         for name, shift in shifts.items():
             network.head.classify.bias[LABELS.index(name)] += shift
     print(f"logits shifted: {shifts}", flush=True)
+    return shifts
 
 
 def _parity(network: Verifier, float32: kws.Model, int8: kws.Model) -> origin.Parity:
