@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.int8.rows import LEAST, SMALLEST, STEPS, quantize_rows
 from export.training.verifier import pretrained
-from export.training.verifier.graph import float_graph
+from export.training.verifier.graph import AFTER, float_graph
 from export.training.verifier.network import Config, Encoder, FastLogMel, Verifier, front_end
 from export.write import write
 from kws.card import Label, replace
@@ -90,11 +90,12 @@ def test_the_graph_is_the_network(made):
 
 
 @pytest.mark.parametrize("samples", [1, 1_000, SMALL.window + 777])
-def test_a_clip_is_heard_at_the_windows_end(made, samples):
-    """Before a shorter one lie zeros; of a longer one its last moments count."""
+def test_a_clip_is_heard_near_the_windows_end(made, samples):
+    """A tenth of a second of zeros follows a shorter one; of a longer one its end counts."""
     torch_network, float32, int8, *_ = made
     clip = sounds(samples=SMALL.window + 777)[2, -samples:]
-    window = np.concatenate([np.zeros(SMALL.window, np.float32), clip])[-SMALL.window :]
+    after = np.zeros(min(AFTER, max(0, SMALL.window - len(clip))), np.float32)
+    window = np.concatenate([np.zeros(SMALL.window, np.float32), clip, after])[-SMALL.window :]
 
     assert np.abs(float32.scores(clip) - expected(torch_network, window[None])[0]).max() <= 1e-4
     assert np.abs(int8.scores(clip) - int8.scores(window)).max() <= 1e-5

@@ -27,14 +27,20 @@ SHIFTS = np.arange(-1, 1.01, 0.25)
 against 1 make a mean over hops forget all but its lowest, and streams then miss more words."""
 
 
-def fit(model: kws.Model, split: str) -> dict[str, float]:
-    """Return what to add to each background label's logit, so that clips are likeliest."""
+def fit(model: kws.Model, split: str, tried: NDArray[np.float64] = SHIFTS) -> dict[str, float]:
+    """Return what to add to each background label's logit, so that clips are likeliest.
+
+    tried: the values among which each is sought.
+    """
     clips = _clips(split)
-    scores = np.stack([clip_hops(model, clip) for _, clip in clips]).astype(np.float64)
+    stream = model.card.kind == "stream"
+    scores = np.stack(
+        [clip_hops(model, clip) if stream else model.scores(clip)[None] for _, clip in clips]
+    ).astype(np.float64)
     true = np.array([model.labels.index(label) for label, _ in clips])
     columns = [model.labels.index(name) for name in BACKGROUND]
     shifts = max(
-        product(SHIFTS.tolist(), repeat=len(columns)),
+        product(tried.tolist(), repeat=len(columns)),
         key=lambda each: likelihood(scores, true, columns, each),
     )
     return dict(zip(BACKGROUND, shifts, strict=True))

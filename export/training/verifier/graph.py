@@ -16,6 +16,9 @@ from torch.nn import functional
 from export import graph
 from export.training.verifier.network import FRAME, Head, Layer, Verifier, front_end
 
+AFTER = 1600
+"""Samples of silence that follow a clip: people's words often end where their clip does."""
+
 
 class Unfolded(nn.Module):
     """A convolution of three frames as one matrix: [batch, time, in] -> [batch, time, out].
@@ -61,9 +64,10 @@ class Attention(nn.Module):
 
 
 class Exported(nn.Module):
-    """Waveform [batch, any] -> scores and embedding. What is shorter than the window is heard last.
+    """Waveform [batch, any] -> scores and embedding; of what is longer, the last window counts.
 
-    A clip's word lies at the window's end, as in use; before it lie zeros.
+    What is shorter, a clip, lies near the window's end, as a word does in use: at most AFTER zeros
+    follow it, the rest lies before.
     """
 
     def __init__(self, network: Verifier) -> None:
@@ -78,7 +82,9 @@ class Exported(nn.Module):
     def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Return scores [batch, labels] and embedding [batch, d]."""
         config = self.config
-        heard = functional.pad(audio, (config.window, 0))[:, -config.window :]
+        length = torch.as_tensor(audio.shape[1])  # of any call: not a constant of the graph
+        start = length + (config.window - length).clamp(0, AFTER)
+        heard = functional.pad(audio, (config.window, AFTER))[:, start : start + config.window]
         x = functional.gelu(self.conv1(self.front(heard).transpose(1, 2)))
         x = functional.gelu(self.conv2(x)) + self.positions
         for layer in self.layers:

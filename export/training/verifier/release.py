@@ -16,9 +16,9 @@ import torch
 
 import kws
 from export.int8.rows import quantize_rows
-from export.training import after_wake, ship
+from export.training import after_wake, prior, ship
 from export.training.recordings import RATE
-from export.training.verifier.graph import float_graph
+from export.training.verifier.graph import AFTER, float_graph
 from export.training.verifier.network import FastLogMel, Verifier
 from export.training.verifier.pretrained import WEIGHTS
 from export.training.vocabulary import LABELS
@@ -34,6 +34,9 @@ FLOAT_DRIFT = 1e-3
 """What a probability of the float32 graph may differ from torch's."""
 AGREEMENT = 0.98
 """The share of clips on which int8 must name the label that float32 names."""
+SHIFTS = np.arange(-4, 2.01, 0.5)
+"""What is tried for the logits of `_unknown_` and `_silence_`: proposals are background far more
+often than clips are."""
 HOP_S = 0.16
 """Between two calls where the verifier runs without a first stage."""
 DATA = [
@@ -49,6 +52,7 @@ def release(network: Verifier, recipe: dict[str, Any], out: Path, work: Path) ->
     """
     first = kws.load()
     draft = _draft(network, first, recipe)
+    _set_prior(network, draft, work)
     graph = float_graph(network)
     write(graph, draft, work / "float.onnx", overwrite=True)
     quantization = quantize_rows(graph)
@@ -108,6 +112,17 @@ def _draft(network: Verifier, first: kws.Model, recipe: dict[str, Any]) -> Card:
     )
 
 
+def _set_prior(network: Verifier, card: Card, work: Path) -> None:
+    """Shift the background's logits to what calibration clips ask for."""
+    path = work / "unshifted.onnx"
+    write(float_graph(network), card, path, overwrite=True)
+    shifts = prior.fit(kws.load(path), "calibration", SHIFTS)
+    with torch.no_grad():
+        for name, shift in shifts.items():
+            network.head.classify.bias[LABELS.index(name)] += shift
+    print(f"logits shifted: {shifts}", flush=True)
+
+
 def _parity(network: Verifier, float32: kws.Model, int8: kws.Model) -> origin.Parity:
     clips = ship.parity_clips()
     wanted = _reference(network, clips)
@@ -126,7 +141,8 @@ def _parity(network: Verifier, float32: kws.Model, int8: kws.Model) -> origin.Pa
 def _reference(network: Verifier, clips: Sequence[Samples]) -> Samples:
     window, mel, found = network.config.window, FastLogMel(), []
     for clip in clips:
-        heard = np.concatenate([np.zeros(window, np.float32), clip])[-window:]
+        silence = np.zeros(min(AFTER, max(0, window - len(clip))), np.float32)
+        heard = np.concatenate([np.zeros(window, np.float32), clip, silence])[-window:]
         with torch.no_grad():
             found.append(network(mel(torch.from_numpy(heard)[None]))[0].softmax(1).numpy()[0])
     return np.stack(found)
