@@ -129,7 +129,8 @@ def _open_streams() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError):  # a file was exchanged for a pipe beneath it
+                stream.reconfigure(errors="backslashreplace")
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any) -> None:

@@ -77,6 +77,7 @@ def test_the_wheel_holds_the_code_and_the_model(wheel):
         "kws/serve/http/page",
         "export/training",
         "export/training/own",
+        "export/training/verifier",
         "export/clips",
         "export/synthesis",
     } >= {str(Path(name).parent) for name in code - {"kws/py.typed"} if not name.endswith(".py")}
