@@ -204,5 +204,6 @@ def unshifted(scores: Samples, shifts: Sequence[float]) -> Samples:
     """Return softmax scores [labels] as they were before their logits were shifted by so much."""
     if not any(shifts):
         return scores
-    weighted: Samples = scores * np.exp(-np.asarray(shifts, np.float32))
-    return weighted / weighted.sum()
+    weighted = scores * np.exp(-np.asarray(shifts, np.float32))
+    found: Samples = weighted / weighted.sum()
+    return found
