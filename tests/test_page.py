@@ -24,6 +24,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from telling import find, need
 
+import kws
 from export.training.vocabulary import KEYWORDS
 
 ROOT = Path(__file__).parent.parent
@@ -234,11 +235,11 @@ def test_a_word_that_is_said_is_shown(page, pulse):
     until(lambda: page.heard() == ["yes"])
     seen = page.run("return window.seen")
 
-    assert max(seen["score"]) >= page.threshold("yes") > 0.99
+    assert max(seen["score"]) >= page.threshold("yes") > 0.5
     assert max(seen["level"]) > -40
     assert {"gate open", "gate closed"} <= set(seen["gate"])
     assert seen["fired"] == ["yes"]
-    assert re.fullmatch(r"yes heard, score 0\.99\d+", page.find("#told p:last-child").text)
+    assert re.fullmatch(r"yes heard, score 0\.9\d+", page.find("#told p:last-child").text)
     assert page.find("#told").get_attribute("aria-live") == "polite"
     assert page.find("#state").text in HEARS
 
@@ -313,9 +314,10 @@ def test_the_keyboard_moves_a_threshold_too(page, pulse):
     assert page.kept(name) == pytest.approx(first, abs=1e-5)
 
     back = page.find(".strip[data-keyword=yes] button")
-    assert back.get_attribute("aria-label") == "yes: back to the model's 0.9989"
+    meant = kws.Spotter().thresholds[name]
+    assert back.get_attribute("aria-label") == f"yes: back to the model's {meant:g}"
     back.click()
-    assert page.kept(name) == 0.9989
+    assert page.kept(name) == meant
     assert not back.is_displayed()
     assert say(page.served, pulse, YES, DOWN) == ["yes", "down"]
 

@@ -576,6 +576,7 @@ def test_without_systemd_it_says_what_to_do(stand_in, kws, monkeypatch, action):
     stand_in.says("systemctl", "Failed to connect to bus:\nNo medium found", fails="all")
     container = kws("service", action)
     answers = {}
+    monkeypatch.setenv("APPDATA", os.environ["XDG_CONFIG_HOME"])  # where Windows has its configs
     for platform in ("linux", "darwin", "win32"):
         monkeypatch.setattr(sys, "platform", platform)
         monkeypatch.setenv("PATH", "/nowhere")
