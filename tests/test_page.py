@@ -47,9 +47,9 @@ port = {port}
 """
 
 
-def until(condition, what="it never came"):
+def until(condition, what="it never came", patience_s=PATIENCE_S):
     """Wait until something is so, and return it."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not (found := condition()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert found, what
@@ -354,13 +354,18 @@ def test_a_word_can_be_played_back(page, pulse):
 
 def test_many_words_are_shown_in_their_order(page, pulse):
     """Pictures of that, where KWS_PICTURES names a folder for them."""
-    count = len(page.heard())
     words = [Path(word).stem for word in SPEECH]
-    with pulse.play(speech(page.served.folder / "speech.wav")):
-        for number, (name, device, scheme) in enumerate(PICTURES, len(words) - len(PICTURES) + 1):
-            until(lambda n=number: len(page.heard()) >= count + n)
-            if folder := os.environ.get("KWS_PICTURES"):
-                take_picture(page, Path(folder) / name, device, scheme)
+    path = speech(page.served.folder / "speech.wav")
+    for _ in range(3):  # a busy machine's sound server may drop some of what it plays
+        count = len(page.heard())
+        with pulse.play(path), suppress(AssertionError):
+            for number, picture in enumerate(PICTURES, len(words) - len(PICTURES) + 1):
+                until(lambda n=count + number: len(page.heard()) >= n, patience_s=30)
+                if folder := os.environ.get("KWS_PICTURES"):
+                    name, device, scheme = picture
+                    take_picture(page, Path(folder) / name, device, scheme)
+        if page.heard()[count:] == words:
+            break
 
     assert page.heard()[count:] == words
 
