@@ -33,7 +33,7 @@ from kws.terminal.options import parse_levels
 
 RESULT = Path(__file__).with_suffix(".json")
 LATE_S = 0.75
-"""A wake word is heard if it is told until so long after its end."""
+"""A wake word counts as heard if its event comes at most so many seconds after its end."""
 
 
 def hear(

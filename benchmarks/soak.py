@@ -108,7 +108,7 @@ def measure(hours: float, warm_up: float) -> dict[str, Any]:
 
 
 def _look(soaked: Soaked, samples: Samples) -> None:
-    """Look what is held as soon as the outlets that were replaced have ended."""
+    """Measure what is held once the replaced outlets have ended."""
     soaked.ledger.settle(LOOKS * LOOK_S)
     samples.take(soaked.hours)
 

@@ -88,7 +88,7 @@ class Ledger:
         self.outlets: list[Counted] = []
 
     def settle(self, timeout: float) -> None:
-        """Wait until those that were replaced have ended, so long at most each."""
+        """Wait until the replaced outlets have ended, each at most for the time limit."""
         for outlet in [one for one in self.outlets if one.closing]:
             outlet.join(timeout)
         self.outlets = [one for one in self.outlets if one.running]

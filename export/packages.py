@@ -88,7 +88,7 @@ def _read(archive: Path, member: str) -> bytes:
 
 
 def _member(names: Sequence[str], member: str, archive: Path) -> str:
-    """Return the one name that matches; `*` stands for the package's own folder."""
+    """Return the only archive member whose path matches; `*` matches any folder."""
     found = [name for name in names if Path(name).match(member)]
     if len(found) != 1:
         raise DataError(f"{archive.name}: holds {len(found)} files {member}, expected one")

@@ -40,7 +40,7 @@ from kws.flow import Event, Scores
 from kws.steps import Steps, together
 
 SHARE = 0.01
-"""At most so many wakes may be followed by a wrong or an invented command."""
+"""The largest share of wakes that a wrong or an invented command may follow."""
 BEGINS_S, LATE_S = 0.2, 0.3
 """From so long after the wake word a score can be a command's, to so long after the window."""
 FOLDS = 5
