@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 import kws
 from export import demo
 from export.synthesis.nearmisses import holding
-from export.training import after_wake, augment, calibrate, recordings, ship
+from export.training import after_wake, augment, calibrate, prior, recordings, ship
 from export.training.strips import Speech, Word
 from export.training.verifier import __main__ as command
 from export.training.verifier import features, renderings, train
@@ -27,6 +27,7 @@ from export.training.vocabulary import (
     HELD_OUT,
     KEYWORDS,
     LABELS,
+    UNKNOWN,
     Vocabulary,
     holds_keyword,
     in_held_out,
@@ -408,6 +409,11 @@ def test_a_release_is_a_verifier_of_the_bundled_model(tmp_path, monkeypatch):
     monkeypatch.setattr(calibrate, "noisy_stream", lambda split: (pieces, truth))
     monkeypatch.setattr(calibrate, "speech_stream", lambda split, **_: speech)
     chosen = after_wake.Chosen({"yes": 0.75}, 3, 4, WrongCommands(0.01, 1, 100, 0.0, 0.05))
+    clips = [
+        (word if word in KEYWORDS else LABELS[UNKNOWN], np.resize(audio, RATE))
+        for word, audio in words_aloud()
+    ]
+    monkeypatch.setattr(prior, "_clips", lambda split: clips)
     monkeypatch.setattr(after_wake, "calibrate", lambda first, verify: chosen)
     monkeypatch.setattr(ship, "parity_clips", lambda: [audio for _, audio in words_aloud()][:5])
     torch.manual_seed(2)
