@@ -93,6 +93,7 @@ class Detection:
     audio: float32 [n], the word with its pre-roll, up to `end`.
     audio_start: absolute sample of `audio[0]`, at `rate`.
     wall_time: seconds since the epoch at `time_s`; None for files.
+    phrase: how the keyword is spoken. model: the name of the model that knows it.
     """
 
     keyword: str
@@ -107,6 +108,8 @@ class Detection:
     audio_start: int
     role: str = "keyword"
     wall_time: float | None = None
+    phrase: str = ""
+    model: str = ""
 
     @property
     def start_s(self) -> float:

@@ -85,6 +85,11 @@ class Model:
             raise ModelError(f"{file}: can't be run: {_reason(error)}") from None
 
     @property
+    def name(self) -> str:
+        """What the card calls the model, else the file's name without its ending."""
+        return self.card.name or self.path.stem
+
+    @property
     def labels(self) -> list[str]:
         """Every label, in the order of the scores."""
         return [label.name for label in self.card.labels]

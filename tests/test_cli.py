@@ -27,7 +27,6 @@ def test_spot_prints_a_json_line_a_detection(kws, model, words):
     assert (result.code, result.err) == (0, "")
     assert keywords(result) == ["yes", "no", "yes"]
     first = json.loads(result.out.splitlines()[0])
-    assert list(first) == ["type", "audio", "keyword", "score", "start_s", "end_s", "time_s"]
     assert (first["type"], first["audio"]) == ("detection", str(words))
     assert 0.6 <= first["start_s"] < first["end_s"] <= first["time_s"] + 0.05 < 1.3
     assert kws("spot", words, "--model", model, "--json").out == result.out

@@ -12,13 +12,23 @@ import pytest
 import kws
 
 ROOT = Path(__file__).parent.parent
-TOP = {"kws", "export", "tests", "benchmarks"} | {
+TOP = {"kws", "export", "tests", "benchmarks", "docs"} | {
     "pyproject.toml", "README.md", "Makefile", "LICENSE", "CHANGELOG.md",
 }  # fmt: skip
 
 LAYERS = [
     {"errors", "flow"},
-    {"arguments", "block_sizes", "card", "files", "fusion", "home", "interrupts", "jumps"}
+    {
+        "event_json",
+        "arguments",
+        "block_sizes",
+        "card",
+        "files",
+        "fusion",
+        "home",
+        "interrupts",
+        "jumps",
+    }
     | {"mixing", "origin", "permissions", "programs", "ring", "roles", "samples", "sensitivity"}
     | {"steps", "text"},
     {"session", "gates", "sources"},
@@ -47,7 +57,8 @@ LONGER = {
     "kws.spotter": 300,
     "kws.card": 350,
     "kws.chain": 300,
-    "kws.session": 300,
+    "kws.event_json": 300,
+    "kws.session": 310,
     "kws.stream": 300,
     "kws.serve.config": 300,
     "kws.terminal.options": 300,

@@ -317,8 +317,8 @@ def test_a_words_audio_can_be_fetched_by_the_name_that_it_was_given(home):
     with looking(home) as messages:
         home.microphone.say("jarvis")
         word = first(messages, "detection")
-    until(lambda: audio(home, word["audio"])[0] == 200)
-    _, kind, content = audio(home, word["audio"])
+    until(lambda: audio(home, word["recording_id"])[0] == 200)
+    _, kind, content = audio(home, word["recording_id"])
     samples, rate = soundfile.read(io.BytesIO(content))
 
     assert home.ask("GET", "/v1/detections")[2][0] == word
@@ -334,22 +334,22 @@ def test_no_name_of_a_recording_leads_to_another_file(home):
     path = word["recording"]
     for name in "x", "..", "%2e%2e", "..%2f..%2fkws.toml", path, path.replace("/", "%2f"), "":
         assert audio(home, name)[0] == 404
-    until(lambda: audio(home, word["audio"])[0] == 200)
+    until(lambda: audio(home, word["recording_id"])[0] == 200)
     (home.folder / path).unlink()
 
-    assert audio(home, word["audio"])[0] == 404
+    assert audio(home, word["recording_id"])[0] == 404
 
 
 def test_the_shelf_is_bounded(home):
     (home.folder / "kept.flac").write_bytes(b"fLaC")
     shelf = home.daemon._house.shelf
-    first = shelf.put(heard(recording=str(home.folder / "kept.flac")))
-    assert audio(home, first.audio)[0] == 200
+    shelf.put(heard(recording=str(home.folder / "kept.flac"), recording_id="given"))
+    assert audio(home, "given")[0] == 200
     for _ in range(250):
         shelf.put(heard())
 
     assert len(shelf.words) == 200
-    assert audio(home, first.audio)[0] == 404
+    assert audio(home, "given")[0] == 404
 
 
 def test_cards_are_those_of_the_models_that_hear(home):

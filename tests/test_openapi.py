@@ -23,7 +23,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "413", "422"]
 include-path = "/v1/thresholds"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "413", "422"]
 [[operations]]
-include-path = "/v1/recordings/{audio}"
+include-path = "/v1/recordings/{recording_id}"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "404"]
 """
 """No schema says how long a body may be as bytes, nor which bytes are a recording, nor which words

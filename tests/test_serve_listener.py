@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import RATE, TONES, noise, tone
+from models import RATE, noise, tone
 from serving import PATIENCE_S, says
 from telling import until
 from test_sinks import full_disk
@@ -24,10 +24,8 @@ from kws.serve.config import Health, Record
 from kws.serve.keeping import OURS, Keeper
 from kws.serve.listener import Hearing, Listener
 from kws.serve.vital import Vital
-from kws.sinks import Keyword, Lost, Returned
+from kws.sinks import Lost, Returned
 from kws.spotter import Spotter
-
-WORDS = {name: (Keyword(name, "keyword", f"say {name}"), "tones") for name in TONES}
 
 
 class Given:
@@ -59,7 +57,7 @@ def listened(source, spotter, keeper=None, **changed):
     facts = []
     one = Listener("kitchen", Vital(Health(), time.monotonic()), facts.append)
     vars(source).update({name: partly(one) for name, partly in changed.items()})
-    one.start(source, Hearing(spotter, WORDS, keeper))
+    one.start(source, Hearing(spotter, keeper))
     one.join(PATIENCE_S)
     assert not one.running
     return one, facts
@@ -78,7 +76,7 @@ def test_what_is_heard_becomes_a_fact(models):
 
     assert ["yes", "no", "jarvis"] == [fact.keyword for fact in facts]
     first = facts[0]
-    assert ("kitchen", "keyword", "say yes", "tones") == (
+    assert ("kitchen", "keyword", "yes", "stream") == (
         first.microphone, first.role, first.phrase, first.model,
     )  # fmt: skip
     assert first.score >= first.threshold == 0.6
@@ -137,7 +135,7 @@ def test_a_new_spotter_takes_over_without_losing_or_repeating_a_word(
 
     def swap(one):
         new = Spotter(models["stream"], threshold=threshold, gate=gate)
-        return lambda number: number == at and one.replace(Hearing(new, WORDS, None))
+        return lambda number: number == at and one.replace(Hearing(new, None))
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(listener, "RECENT_S", recent)
@@ -155,7 +153,7 @@ def test_a_wake_word_counts_beyond_a_new_spotter(models):
 
     def swap(one):
         new = Spotter(models["stream"], wake="jarvis")
-        return lambda number: number == 110 and one.replace(Hearing(new, WORDS, None))
+        return lambda number: number == 110 and one.replace(Hearing(new, None))
 
     source = Given(sound)
     _, facts = listened(source, Spotter(models["stream"], wake="jarvis"), before=swap)
@@ -166,7 +164,7 @@ def test_a_wake_word_counts_beyond_a_new_spotter(models):
 def test_a_word_that_never_ends_keeps_no_spotter_away(models):
     def swap(one):
         new = Spotter(models["stream"], threshold=0.5)
-        return lambda number: number == 30 and one.replace(Hearing(new, WORDS, None))
+        return lambda number: number == 30 and one.replace(Hearing(new, None))
 
     source = Given(np.concatenate([noise(0.5), tone("yes", 5)]))
     one, _ = listened(source, Spotter(models["stream"]), before=swap)
@@ -178,7 +176,7 @@ def test_the_last_of_several_new_spotters_counts(models):
     def swap(one):
         def before(number):
             for threshold in (0.3, 0.4, 0.5) if number == 20 else ():
-                one.replace(Hearing(Spotter(models["stream"], threshold=threshold), WORDS, None))
+                one.replace(Hearing(Spotter(models["stream"], threshold=threshold), None))
             if number == 21:
                 one.do(lambda spotter: spotter.set_threshold({"no": 1.0}))
 

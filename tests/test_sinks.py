@@ -64,6 +64,7 @@ def test_a_command_finds_the_word_in_its_environment(world, tmp_path, monkeypatc
 
     expected = {
         "KWS_EVENT": "detection",
+        "KWS_SCHEMA": "1",
         "KWS_KEYWORD": "jarvis",
         "KWS_ROLE": "wake",
         "KWS_PHRASE": "hey jarvis",
@@ -80,7 +81,7 @@ def test_a_command_finds_the_word_in_its_environment(world, tmp_path, monkeypatc
     }
     assert expected == told(path)
 
-    sink.send(heard(recording="kept/a.wav", microphone=""))
+    sink.send(heard(recording="kept/a.wav", microphone=None))
     assert told(path)["KWS_RECORDING"] == "kept/a.wav"
     assert "KWS_MICROPHONE" not in told(path)
 

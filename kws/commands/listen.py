@@ -154,27 +154,28 @@ def _unread(outputs: list[QueuedOutput]) -> int:
 
 def _summary(spotter: Spotter, unread: int, *, json: bool) -> None:
     """Tell on stderr how it went."""
+    import msgspec
+
+    from kws.event_json import Summary
     from kws.terminal.lines import print_json
 
     stats, cpu = spotter.stats, time.process_time()
     heard = max(stats.audio_s, 1e-9)
     opened, load = stats.open_s / heard, cpu / heard
     if json:
-        figures: dict[str, object] = {
-            "type": "summary",
-            "heard_s": round(stats.audio_s, 2),
-            "gate_open": round(opened, 4),
-            "detections": stats.detections,
-            "lost_s": round(stats.lost_s, 2),
-            "lines_dropped": unread,
-            "cpu_s": round(cpu, 2),
-            "cpu_share": round(load, 4),
-            "thresholds": {name: round(t, 6) for name, t in spotter.thresholds.items()},
-            "sensitivity": {name: round(s, 1) for name, s in spotter.sensitivities.items()},
-        }
-        if stats.verifier is not None:
-            figures["verifier"] = asdict(stats.verifier)
-        print_json(figures, file=sys.stderr)
+        summary = Summary(
+            heard_s=round(stats.audio_s, 2),
+            gate_open=round(opened, 4),
+            detections=stats.detections,
+            lost_s=round(stats.lost_s, 2),
+            lines_dropped=unread,
+            cpu_s=round(cpu, 2),
+            cpu_share=round(load, 4),
+            thresholds={name: round(t, 6) for name, t in spotter.thresholds.items()},
+            sensitivity={name: round(s, 1) for name, s in spotter.sensitivities.items()},
+            verifier=None if stats.verifier is None else asdict(stats.verifier),
+        )
+        print_json(msgspec.to_builtins(summary), file=sys.stderr)
         return
     print(
         f"heard {stats.audio_s:.1f} s, gate open {opened:.0%} of it, "

@@ -143,12 +143,15 @@ def _files(name: str) -> list[str]:
 
 
 def _show(name: str, events: Iterable[Event], every: ScoreFile | None) -> None:
+    import msgspec
+
+    from kws.event_json import detection_event
     from kws.flow import Detection, Scores
-    from kws.terminal.lines import print_json, record
+    from kws.terminal.lines import print_json
 
     for event in events:
         if isinstance(event, Detection):
-            print_json(record(event, audio=name) or {})
+            print_json(msgspec.to_builtins(detection_event(event, audio=name)))
         elif isinstance(event, Scores) and every is not None:
             every.add(name, event)
 

@@ -140,7 +140,7 @@ def _result(
     recalls = [label.recall for label in labels.values() if label.recall is not None]
     hits = sum(one == other for one, other in zip(said, heard, strict=True))
     return results.Clips(
-        model=model.card.name or model.path.stem,
+        model=model.name,
         protocol=clips.protocol,
         corpus=clips.corpus,
         accuracy=results.share(hits, len(said)),

@@ -149,7 +149,7 @@ class Streams:
         names = {word.label for word in missed}
         scores = {name: self.score(self.stream, name) for name in names}
         return results.Streams(
-            model=", ".join(each.card.name or each.path.stem for each in self._models),
+            model=", ".join(each.name for each in self._models),
             audio=self.stream.name,
             hours=round(self.stream.hours, 4),
             negative_hours=round(self.hours, 4),

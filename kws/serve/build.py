@@ -24,12 +24,12 @@ from kws.terminal.pace import at_bearable_pace, fit_verifier
 from kws.thresholds import Settings, check_words
 from kws.verification import VerifierConfig, choose, joint_cards
 
-Words = dict[str, tuple[Keyword, str]]
+Words = dict[str, Keyword]
 
 
 @dataclass(frozen=True)
 class Built:
-    """What hears: the models, and for each keyword how it is said and whose it is.
+    """What hears: the models, and for each keyword its role and how it is said.
 
     settings: the thresholds that hold now; kept: the file where they are kept; overrides: what it
     said when it was read. verifier: what judges the models' finds, in streams from elsewhere as
@@ -69,7 +69,7 @@ class Built:
     @property
     def keywords(self) -> tuple[Keyword, ...]:
         """What is listened for."""
-        return tuple(keyword for keyword, _ in self.words.values())
+        return tuple(self.words.values())
 
 
 def build(config: Config, path: Path | None = None) -> Built:
@@ -134,8 +134,8 @@ def _words(config: Config, models: list[Model]) -> Words:
                 with about("model", number):
                     raise ConfigError(f"two models know {label.name!r}; leave one of them out")
             if label.name in roles:
-                word = Keyword(label.name, roles[label.name], label.phrase or label.name)
-                words[label.name] = word, model.card.name or model.path.stem
+                phrase = label.phrase or label.name
+                words[label.name] = Keyword(label.name, roles[label.name], phrase)
     return words
 
 

@@ -66,7 +66,7 @@ class Ears:
             self._health.pop(gone.name, None)
         for microphone in wanted:
             keeper = Keeper(built.config.record, logs.say) if built.config.record.folder else None
-            hearing = Hearing(built.spotter(microphone), built.words, keeper)
+            hearing = Hearing(built.spotter(microphone), keeper)
             if microphone in self._listeners:
                 self._listeners[microphone].vital.limits = built.config.health
                 self._listeners[microphone].replace(hearing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections import deque
@@ -9,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kws.block_sizes import BlockSizes
+from kws.event_json import detection_event
 from kws.flow import AudioLost, Block, Detection, DigitalSilence, Event, VerifierFailed
 from kws.serve import logs
-from kws.serve.build import Words
 from kws.serve.keeping import Keeper
 from kws.serve.live import Tap
 from kws.serve.supervised import Supervised
@@ -32,11 +33,10 @@ FLUSH_S = 0.3
 class Hearing:
     """What a microphone's audio goes through.
 
-    words: what is listened for. keeper: keeps audio around firings; None: it is not kept.
+    keeper: keeps audio around firings; None: it is not kept.
     """
 
     spotter: Spotter
-    words: Words
     keeper: Keeper | None
 
     def close(self, timeout: float) -> None:
@@ -171,25 +171,16 @@ class Listener:
                 self.returned(away)
 
     def _heard(self, event: Detection) -> Heard:
-        hearing = self._hearing
-        word, model = hearing.words[event.keyword]
-        recording = None
-        if hearing.keeper is not None:
-            recording = hearing.keeper.begin(hearing.spotter, event, self.name)
-        return Heard(
-            wall_time=time.time() if event.wall_time is None else event.wall_time,
+        recording = recording_id = None
+        if (keeper := self._hearing.keeper) is not None:
+            recording = keeper.begin(self._hearing.spotter, event, self.name)
+            recording_id = secrets.token_urlsafe(12)  # no request names a file
+        return detection_event(
+            event,
+            wall_time=time.time(),
             microphone=self.name,
-            keyword=event.keyword,
-            role=event.role,
-            phrase=word.phrase,
-            model=model,
-            score=round(event.score, 4),
-            threshold=event.threshold,
-            start_s=round(event.start_s, 3),
-            end_s=round(event.end_s, 3),
-            time_s=round(event.time_s, 3),
-            level_db=round(event.level_db, 1),
             recording=recording,
+            recording_id=recording_id,
         )
 
     def _remember(self, block: Block) -> None:

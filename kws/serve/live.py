@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import msgspec
-
+from kws.event_json import Glance
 from kws.flow import Block
 from kws.serve.feed import Feed
 from kws.spotter import Spotter
 
 EVERY_S = 0.1
 """So often it is told, in seconds of audio."""
-
-
-class Glance(msgspec.Struct, frozen=True, tag_field="type", tag="live"):
-    """What was heard since the last one.
-
-    time_s: the audio clock. level_db: of the loudest block, in dBFS. at: the audio clock of each
-    look at the scores; scores: those of each armed keyword, as they were compared. Nothing is
-    scored while the gate is closed.
-    """
-
-    microphone: str
-    time_s: float
-    level_db: float
-    gate_open: bool
-    at: list[float]
-    scores: dict[str, list[float]]
 
 
 class Tap:
@@ -70,7 +53,14 @@ class Tap:
     def _tell(self, now_s: float, gate_open: bool) -> None:
         level_db = round(self._level_db, 1)
         self._feed.tell(
-            Glance(self._name, round(now_s, 3), level_db, gate_open, self._at, self._scores)
+            Glance(
+                microphone=self._name,
+                time_s=round(now_s, 3),
+                level_db=level_db,
+                gate_open=gate_open,
+                at=self._at,
+                scores=self._scores,
+            )
         )
         late = now_s - self._due_s
         self._due_s = (self._due_s if 0 <= late < EVERY_S else now_s) + EVERY_S

@@ -6,83 +6,35 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
 from kws.errors import ConfigError
+from kws.event_json import FACTS, Fact, Health, Heard, Keyword, Lost, Playing, Returned
 
 OnOff: TypeAlias = Callable[[bool], None]
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """Something that happened. As JSON its kind stands in `type`.
-
-    wall_time: seconds since the epoch. microphone: its name in the config.
-    """
-
-    wall_time: float
-    microphone: str = ""
-
-
-class Heard(Fact, frozen=True, kw_only=True, tag="detection"):
-    """A keyword was heard.
-
-    role: `keyword` or `wake`. phrase: how it is said. model: whose keyword it is. score,
-    threshold: 0 to 1. start_s, end_s, time_s: where it lies and when it was known, in seconds of
-    this microphone's audio. level_db: its RMS level in dBFS. recording: where its audio was kept.
-    """
-
-    keyword: str
-    role: str
-    phrase: str
-    model: str
-    score: float
-    threshold: float
-    start_s: float
-    end_s: float
-    time_s: float
-    level_db: float
-    recording: str | None = None
-
-
-class Lost(Fact, frozen=True, kw_only=True, tag="microphone_lost"):
-    """A microphone gives nothing any more; it is being opened again."""
-
-    reason: str
-
-
-class Returned(Fact, frozen=True, kw_only=True, tag="microphone_returned"):
-    """A microphone is heard again, after so many seconds."""
-
-    away_s: float
-
-
-class Health(Fact, frozen=True, kw_only=True, tag="health"):
-    """How well it hears, when that changed; reasons: one line each."""
-
-    state: Literal["ok", "degraded", "deaf"]
-    reasons: tuple[str, ...] = ()
-
-
-class Playing(Fact, frozen=True, kw_only=True, tag="playback"):
-    """The own speaker talks, or has ended: wake words rest meanwhile."""
-
-    on: bool
-
-
-FACTS: dict[str, type[Fact]] = {
-    str(kind.__struct_config__.tag): kind for kind in (Heard, Lost, Returned, Health, Playing)
-}
-"""All kinds, by how they are called outside."""
-
-
-class Keyword(msgspec.Struct, frozen=True):
-    """A word that is listened for; role: `keyword` or `wake`; phrase: how it is said."""
-
-    name: str
-    role: str
-    phrase: str
+__all__ = [
+    "FACTS",
+    "Around",
+    "Fact",
+    "Health",
+    "Heard",
+    "Keyword",
+    "Lost",
+    "OnOff",
+    "Playing",
+    "Probing",
+    "Retaining",
+    "Returned",
+    "Sink",
+    "make",
+    "names",
+    "settings",
+    "settings_of",
+]
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,9 @@ class Sink:
     """Runs a program for each fact; the next one waits until it has ended.
 
     Its environment holds KWS_EVENT and the fact's fields, those that there are: KWS_KEYWORD,
-    KWS_ROLE, KWS_SCORE, KWS_THRESHOLD, KWS_START_S, KWS_END_S, KWS_TIME_S, KWS_WALL_TIME,
-    KWS_MICROPHONE, KWS_LEVEL_DB, KWS_RECORDING. Its last words go to the log.
+    KWS_ROLE, KWS_PHRASE, KWS_MODEL, KWS_SCORE, KWS_THRESHOLD, KWS_START_S, KWS_END_S, KWS_TIME_S,
+    KWS_WALL_TIME, KWS_MICROPHONE, KWS_LEVEL_DB, KWS_RECORDING, KWS_RECORDING_ID, KWS_SCHEMA; see
+    `docs/events.md`. Its last words go to the log.
 
     Raises ConfigError: there is no such program, or somebody else could change the config.
     """

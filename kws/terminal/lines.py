@@ -10,46 +10,14 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+import msgspec
+
+from kws.event_json import as_json_event
 from kws.flow import AudioLost, Detection, DigitalSilence, Event, KeywordStuck, VerifierFailed
 from kws.text import one_line
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 """What Python makes of a byte that is no UTF-8."""
-
-
-def record(event: Event, *, audio: str | None = None) -> dict[str, Any] | None:
-    """Return an event as a JSON object, its class as `type`; None for what is no news.
-
-    audio: the name of the recording, where it is one. Scores and times are rounded: to four
-    digits, and to milliseconds.
-    """
-    match event:
-        case Detection():
-            where = {} if audio is None else {"audio": audio}
-            when = {} if event.wall_time is None else {"wall_time": round(event.wall_time, 3)}
-            return {
-                "type": "detection",
-                **where,
-                "keyword": event.keyword,
-                "score": round(float(event.score), 4),
-                "start_s": round(event.start_s, 3),
-                "end_s": round(event.end_s, 3),
-                "time_s": round(event.time_s, 3),
-                **when,
-            }
-        case AudioLost():
-            lost = {"start_s": round(event.start_s, 3), "end_s": round(event.end_s, 3)}
-            return {"type": "audio_lost", **lost}
-        case KeywordStuck():
-            stuck = {"keyword": event.keyword, "time_s": round(event.time_s, 3)}
-            return {"type": "keyword_stuck", **stuck}
-        case VerifierFailed():
-            failed = {"reason": event.reason, "time_s": round(event.time_s, 3)}
-            return {"type": "verifier_failed", **failed}
-        case DigitalSilence():
-            silence = {"silent": event.silent, "time_s": round(event.time_s, 3)}
-            return {"type": "digital_silence", **silence}
-    return None
 
 
 def share(score: float) -> str:
@@ -90,8 +58,8 @@ class Lines:
     def show(self, event: Event) -> None:
         """Print one event, if it is news."""
         if self._as_json:
-            if (news := record(event)) is not None:
-                print_json(news)
+            if (news := as_json_event(event)) is not None:
+                print_json(msgspec.to_builtins(news))
         elif (text := sentence(event)) is not None:
             aside = None if isinstance(event, Detection) else sys.stderr
             print(one_line(text), file=aside, flush=True)

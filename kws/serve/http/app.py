@@ -44,7 +44,7 @@ def app(house: House, settings: Http, token: str) -> ASGIApp:
         Route("/v1/models", Cards(house).all),
         Route("/v1/thresholds", thresholds.answer, methods=["GET", "POST"]),
         Route("/v1/detections", recordings.heard),
-        Route("/v1/recordings/{audio}", recordings.audio),
+        Route("/v1/recordings/{recording_id}", recordings.audio),
         WebSocketRoute("/v1/events/ws", events.websocket),
         WebSocketRoute("/v1/listen", Listen(house).websocket),
     ]

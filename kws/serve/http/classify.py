@@ -134,6 +134,6 @@ def _parts(body: bytes, query: dict[str, str]) -> tuple[bytes, Parameters]:
 
 def _named(models: list[Model], name: str | None) -> Model:
     for model in models:
-        if model.labels and name in {None, model.card.name or model.path.stem}:
+        if model.labels and name in {None, model.name}:
             return model
     raise HTTPException(404, "there is no such model" if name else "no model here has labels")

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 import kws
+from kws.event_json import json_schema
 
 LABELS = {
     "type": "array",
@@ -76,6 +77,7 @@ TUNED = {
         "note": {"type": ["string", "null"]},
     },
 }
+DETECTIONS = {"type": "array", "items": json_schema()["$defs"]["detection"]}
 OBJECTS = {"type": "array", "items": {"type": "object"}}
 BINARY = {"type": "string", "format": "binary"}
 
@@ -144,13 +146,13 @@ PATHS: dict[str, dict[str, Any]] = {
     },
     "/v1/models": {"get": _route("What the models say about themselves", _json(OBJECTS))},
     "/v1/detections": {
-        "get": _route("The last words that were heard, the newest first", _json(OBJECTS))
+        "get": _route("The last words that were heard, the newest first", _json(DETECTIONS))
     },
-    "/v1/recordings/{audio}": {
+    "/v1/recordings/{recording_id}": {
         "get": _route(
-            "A word's audio, by the name that its detection gives",
+            "A word's audio, by its detection's recording_id",
             {"audio/flac": {"schema": BINARY}},
-            path="audio",
+            path="recording_id",
         )
     },
     "/v1/playback": {

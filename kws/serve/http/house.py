@@ -64,14 +64,13 @@ class House:
 
     def tell(self, fact: Fact) -> None:
         """Count what happened, and tell who follows. From any thread."""
-        shown = fact
         if isinstance(fact, Heard):
-            self.words[fact.microphone, fact.keyword] += 1
-            shown = self.shelf.put(fact)
+            self.words[fact.microphone or "", fact.keyword] += 1
+            self.shelf.put(fact)
         elif isinstance(fact, Lost):
-            self.losses[fact.microphone] += 1
+            self.losses[fact.microphone or ""] += 1
         self.feed.tell(fact)
-        self.live.tell(shown)
+        self.live.tell(fact)
 
     def end_streams(self) -> None:
         """Let all who follow go. From any thread."""

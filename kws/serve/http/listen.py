@@ -6,15 +6,16 @@ import asyncio
 from contextlib import suppress
 from functools import partial
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from kws.event_json import detection_event
 from kws.serve.config import Microphone
 from kws.serve.http.events import TRY_AGAIN
 from kws.serve.http.house import House
 from kws.serve.streams import Heard
-from kws.terminal.lines import record
 
 RATES = range(8_000, 192_001)
 MOST = 4
@@ -85,4 +86,4 @@ async def _told(socket: WebSocket, heard: Heard) -> None:
     if isinstance(heard, Exception):
         raise heard
     for word in heard:
-        await socket.send_json(record(word))
+        await socket.send_text(msgspec.json.encode(detection_event(word)).decode())

@@ -10,24 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import kws
+from kws.event_json import Setup
 from kws.serve.http.events import stream
 from kws.serve.http.house import House
 from kws.serve.retune import levels_now
-from kws.sinks import Keyword
 
 ALIVE_S = 1.0
 """So often there is a sign of life where no microphone gives one."""
-
-
-class Setup(msgspec.Struct, frozen=True, tag_field="type", tag="setup"):
-    """What is listened for, and with what; told first, and again where a new config changed it."""
-
-    version: str
-    microphones: list[str]
-    keywords: tuple[Keyword, ...]
-    thresholds: dict[str, float]
-    sensitivity: dict[str, float]
-    recording: bool
 
 
 class Live:

@@ -28,7 +28,7 @@ class Recordings:
 
     async def audio(self, request: Request) -> Response:
         """Answer with a word's recording, as FLAC."""
-        path = self._house.shelf.path(request.path_params["audio"])
+        path = self._house.shelf.path(request.path_params["recording_id"])
         if path is None:
             raise HTTPException(404, "there is no such recording")
         content = await self._house.reading.do(lambda: _content(path))

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from kws.errors import ConfigError
+from kws.event_json import Changed
 from kws.keyword_levels import LevelRequest, by_keyword
 from kws.origin import Strict
 from kws.serve.http.classify import whole
@@ -36,13 +37,6 @@ class Wanted(Strict, frozen=True):
     kept_in: str | None = None
     set_by_config: tuple[str, ...] = ()
     note: str | None = None
-
-
-class Changed(msgspec.Struct, frozen=True, tag_field="type", tag="thresholds"):
-    """Somebody has changed thresholds; these hold now."""
-
-    thresholds: dict[str, float]
-    sensitivity: dict[str, float]
 
 
 class Thresholds:
@@ -80,7 +74,9 @@ class Thresholds:
             changed = await asyncio.wrap_future(self._house.retune(wanted))
         except ConfigError as error:
             raise HTTPException(422, str(error)) from None
-        self._house.live.tell(Changed(changed.thresholds, changed.sensitivity))
+        self._house.live.tell(
+            Changed(thresholds=changed.thresholds, sensitivity=changed.sensitivity)
+        )
         return changed.note
 
 

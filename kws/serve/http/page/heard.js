@@ -50,11 +50,11 @@ function item(word) {
   const figure = part("span", "figure", written(word.score));
   figure.title = `threshold ${written(word.threshold)}, ${word.level_db} dBFS`;
   line.append(time, what, figure);
-  if (word.audio) {
+  if (word.recording_id) {
     const button = part("button", "", "▶");
     button.type = "button";
     button.setAttribute("aria-label", `Play ${word.keyword} of ${clock.format(moment)}`);
-    button.addEventListener("click", () => toggle(button, word.audio));
+    button.addEventListener("click", () => toggle(button, word.recording_id));
     line.append(button);
   }
   return line;
