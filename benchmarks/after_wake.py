@@ -48,7 +48,7 @@ def hear(
         for spotter, each in zip(spotters, wakes[at:], strict=False):
             spotter.reset()
             heard.append([])
-            works.append(spotter.steps(each.audio, RATE, heard[-1]))
+            works.append(spotter.push_steps(each.audio, RATE, heard[-1]))
         failures = [failure for failure in together(works) if failure is not None]
         if failures:
             raise failures[0]

@@ -36,10 +36,13 @@ if TYPE_CHECKING:
         GateChanged,
         KeywordStuck,
         Scores,
+        Stats,
         VerifierFailed,
     )
     from kws.session import Model, load
     from kws.shortcuts import classify, listen, spot
+    from kws.sinks import Sink
+    from kws.sources import Source
     from kws.sources.devices import devices
     from kws.spotter import Spotter
 
@@ -64,7 +67,10 @@ __all__ = [
     "ModelError",
     "ParityError",
     "Scores",
+    "Sink",
+    "Source",
     "Spotter",
+    "Stats",
     "VerifierFailed",
     "classify",
     "devices",
@@ -78,12 +84,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "kws.capture": ["Capture"],
     "kws.session": ["Model", "load"],
+    "kws.sinks": ["Sink"],
+    "kws.sources": ["Source"],
     "kws.sources.devices": ["devices"],
     "kws.shortcuts": ["classify", "listen", "spot"],
     "kws.spotter": ["Spotter"],
     "kws.flow": [
         *["AudioLost", "Block", "Captured", "Detection", "DigitalSilence"],
-        *["Event", "GateChanged", "KeywordStuck", "Scores", "VerifierFailed"],
+        *["Event", "GateChanged", "KeywordStuck", "Scores", "Stats", "VerifierFailed"],
     ],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -71,5 +71,5 @@ async def hear_async(
 
 def _take(spotter: Spotter, source: Source, block: Block) -> list[Event]:
     noticed = source.poll_events()
-    spotter.tell(noticed)
+    spotter.notify(noticed)
     return [*noticed, *spotter.process(block)]

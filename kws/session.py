@@ -32,6 +32,9 @@ BUNDLED = Path(__file__).parent / "models" / "bundled.onnx"
 def load(path: str | os.PathLike[str] | None = None) -> Model:
     """Open a model file; None is the model that comes with the package.
 
+    >>> "yes" in kws.load().keywords
+    True
+
     Raises ModelError (no such file, not ONNX, no such inputs and outputs) and CardError (no
     card, or one that contradicts the graph).
     """

@@ -1,4 +1,4 @@
-"""Spotter: the chain behind a door: push audio, iterate, or be called back."""
+"""Spotter: finds keywords in one stream: push audio, iterate, or be called back."""
 
 from __future__ import annotations
 
@@ -33,6 +33,23 @@ AnyModel: TypeAlias = Model | str | os.PathLike[str]
 
 class Spotter:
     """Finds keywords in one stream of audio.
+
+    Audio comes in by one of these:
+
+        for detection in spotter    the microphone; with `async for` too
+        spotter.run(source)         a microphone or any source, for callbacks; until `stop`
+        spotter.events(source)      the same as an iterator: every event, not only detections
+        spotter.push(samples)       arrays of your own; returns detections
+        spotter.process(block)      blocks of your own; returns every event
+        spotter.finish()            after the last of what you pushed
+
+    >>> import soundfile
+    >>> spotter = kws.Spotter(keywords=["yes", "stop"], threshold={"yes": 0.9})
+    >>> for block in soundfile.blocks("demo.flac", blocksize=1024, dtype="float32"):
+    ...     for detection in spotter.push(block, sample_rate=16_000):
+    ...         print(detection.keyword)
+    yes
+    stop
 
     model: a model, its path, or several of either; None is the bundled one. They are shared,
         the spotter only holds the stream's state.
@@ -120,8 +137,11 @@ class Spotter:
         """Hear the silence after a source's end, so that its last word is known; end captures."""
         return self._stream.finish()
 
-    def steps(self, samples: NDArray[Any] | None, rate: int, events: list[Event]) -> Steps:
-        """Push samples, or finish: None; in steps, which `kws.steps.together` does for many."""
+    def push_steps(self, samples: NDArray[Any] | None, rate: int, events: list[Event]) -> Steps:
+        """Push samples, or finish: None; in steps, which `kws.steps.together` runs for many.
+
+        Only for many streams that share one model: `push` and `process` do it for one.
+        """
         if samples is None:
             return self._stream.ending(events)
         if self._settings.ended(self._stream.now_s):
@@ -138,13 +158,6 @@ class Spotter:
 
     # -- loops ------------------------------------------------------------------------------
 
-    def listen(self, source: Source) -> Iterator[Event]:
-        """Hear a source to its end, or until `stop`; yield everything that becomes known.
-
-        Begins with `reset`, and closes the source. Raises DeviceError, AudioError.
-        """
-        return hear(self, source, self._stopped, self._stream.end)
-
     def _microphone(self, source: Source | str | None) -> Source:
         if source is None or isinstance(source, str):
             from kws.sources.microphone import Microphone
@@ -153,11 +166,15 @@ class Spotter:
         return source
 
     def events(self, source: Source | str | None = None) -> Iterator[Event]:
-        """Hear a microphone (by its name), or any source; yield everything, scores too."""
-        return self.listen(self._microphone(source))
+        """Yield every event of a source to its end, or until `stop`; scores too.
+
+        source: a microphone's name; None is the spotter's device. Begins with `reset`, and closes
+        the source. Raises DeviceError, AudioError.
+        """
+        return hear(self, self._microphone(source), self._stopped, self._stream.end)
 
     def run(self, source: Source | str | None = None) -> None:
-        """Hear a microphone (by its name), or any source, until `stop` or Ctrl-C."""
+        """Call back for every event of a source, as `events` yields it, until `stop` or Ctrl-C."""
         with suppress(KeyboardInterrupt):
             for _ in self.events(source):
                 pass
@@ -185,8 +202,8 @@ class Spotter:
             self._settings.check(what)
         return self._callbacks.keep(what)
 
-    def tell(self, events: Iterable[Event]) -> None:
-        """Call back for events that a source noticed."""
+    def notify(self, events: Iterable[Event]) -> None:
+        """Call back for events that did not come from audio, as those that a source noticed."""
         self._callbacks.tell(events)
 
     def capture(

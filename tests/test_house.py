@@ -71,7 +71,8 @@ PUBLIC = [
     "AudioError", "AudioLost", "Block", "Capture", "Captured", "CardError", "ConfigError",
     "DataError", "Detection", "DeviceError", "DigitalSilence", "Event", "ExportError",
     "GateChanged", "KeywordStuck", "KwsError", "Model", "ModelError", "ParityError", "Scores",
-    "Spotter", "VerifierFailed", "classify", "devices", "listen", "load", "spot",
+    "Sink", "Source", "Spotter", "Stats", "VerifierFailed", "classify", "devices",
+    "listen", "load", "spot",
 ]  # fmt: skip
 
 

@@ -142,8 +142,8 @@ def test_the_public_names_are_these():
         *["AudioError", "AudioLost", "Block", "Capture", "Captured", "CardError"],
         *["ConfigError", "DataError"],
         *["Detection", "DeviceError", "DigitalSilence", "Event", "ExportError", "GateChanged"],
-        *["KeywordStuck", "KwsError", "Model", "ModelError", "ParityError", "Scores", "Spotter"],
-        *["VerifierFailed"],
+        *["KeywordStuck", "KwsError", "Model", "ModelError", "ParityError", "Scores"],
+        *["Sink", "Source", "Spotter", "Stats", "VerifierFailed"],
         *["classify", "devices", "listen", "load", "spot"],
     ] == kws.__all__
     for name in kws.__all__:

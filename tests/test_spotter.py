@@ -195,7 +195,7 @@ def test_a_pause_without_audio_is_a_jump_too(spotter):
 
 def test_a_source_is_heard_to_its_end(spotter):
     source = Blocks(SOUND[: round(1.56 * RATE)])  # ends within the second word
-    events = list(spotter.listen(source))
+    events = list(spotter.events(source))
 
     assert ["yes", "no"] == words(events)
     assert source.closed
@@ -472,7 +472,7 @@ def ended(told, sound):
 
 def test_stop_ends_captures(spotter, open_capture):
     events = []
-    for event in spotter.listen(Blocks(SOUND, live=True)):
+    for event in spotter.events(Blocks(SOUND, live=True)):
         events.append(event)
         if words(events) == ["yes", "no"]:
             spotter.stop()
@@ -509,14 +509,14 @@ def test_a_lost_device_ends_captures(spotter, open_capture, loss):
     """An iteration is told too, before the error."""
     events = []
     with pytest.raises(type(loss)):
-        events.extend(spotter.listen(Blocks(SOUND, live=True, loss=loss)))
+        events.extend(spotter.events(Blocks(SOUND, live=True, loss=loss)))
 
     assert ended(open_capture, SOUND)
     assert (events[-1] is open_capture[1]) == isinstance(loss, DeviceError)
 
 
 def test_leaving_the_loop_ends_captures(spotter, open_capture):
-    events = spotter.listen(Blocks(SOUND, live=True))
+    events = spotter.events(Blocks(SOUND, live=True))
     while "no" not in words([next(events)]):
         pass
     events.close()
@@ -583,7 +583,7 @@ def test_a_full_capture_is_told_once_also_when_the_gate_is_closed(models, second
     spotter.on("yes")(lambda word: told.append(spotter.capture(word, seconds)))
     spotter.on(Captured)(told.append)
     sound = np.concatenate([SOUND[: round(0.8 * RATE)], np.zeros(3 * RATE, np.float32)])
-    events = list(spotter.listen(Blocks(sound, live=True)))
+    events = list(spotter.events(Blocks(sound, live=True)))
     (capture, captured), names = told, [type(event) for event in events]
     closed = [event.time_s for event in events if isinstance(event, GateChanged)][1]
 

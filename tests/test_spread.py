@@ -127,7 +127,7 @@ def same(found, expected):
 
 def live(model, path):
     """Return what a Spotter without a gate scores in a recording: float32 [hops, labels]."""
-    events = Spotter(model, gate="none").listen(AudioFile(path))
+    events = Spotter(model, gate="none").events(AudioFile(path))
     return np.stack([event.values for event in events if isinstance(event, Scores)])
 
 

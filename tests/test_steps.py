@@ -54,10 +54,10 @@ def heard_together(spotters, sounds, sizes):
             piece = sounds[n][at[n] : at[n] + sizes[n]]
             at[n] += sizes[n]
             if len(piece):
-                works.append(spotter.steps(piece, RATE, events[n]))
+                works.append(spotter.push_steps(piece, RATE, events[n]))
             elif not ends[n]:
                 ends[n] = True
-                works.append(spotter.steps(None, RATE, events[n]))
+                works.append(spotter.push_steps(None, RATE, events[n]))
         assert together(works) == [None] * len(works)
     return events
 
@@ -103,9 +103,9 @@ def test_one_call_does_for_all(models, calls, monkeypatch):
     """But for no more than may wait for each other."""
     spotters = [Spotter(models["stream"]) for _ in range(7)]
     sound = noise(0.02)
-    assert together([each.steps(sound, RATE, []) for each in spotters]) == [None] * 7
+    assert together([each.push_steps(sound, RATE, []) for each in spotters]) == [None] * 7
     monkeypatch.setattr(steps, "MOST", 3)
-    assert together([each.steps(sound, RATE, []) for each in spotters]) == [None] * 7
+    assert together([each.push_steps(sound, RATE, []) for each in spotters]) == [None] * 7
 
     assert calls == [7, 3, 3, 1]
 
@@ -128,7 +128,7 @@ def test_a_call_for_many_is_made_only_where_each_gets_its_own_scores(
     model = load(tones.write(tmp_path / "model.onnx", card))
     calls.clear()
     spotters = [Spotter(model) for _ in range(3)]
-    together([each.steps(noise(0.02), RATE, []) for each in spotters])
+    together([each.push_steps(noise(0.02), RATE, []) for each in spotters])
 
     assert model.takes_many is many
     assert calls == ([3] if many else [1, 1, 1])
@@ -161,7 +161,7 @@ def test_whose_call_fails_fails_alone(models, monkeypatch):
     spotters = [Spotter(models["stream"]) for _ in range(3)]
     sounds = [said("yes"), np.ones(RATE, np.float32), said("jarvis")]
     events = [[], [], []]
-    works = [s.steps(a, RATE, e) for s, a, e in zip(spotters, sounds, events, strict=True)]
+    works = [s.push_steps(a, RATE, e) for s, a, e in zip(spotters, sounds, events, strict=True)]
     failed = together(works)
 
     assert [type(each) for each in failed] == [type(None), MemoryError, type(None)]
@@ -173,7 +173,7 @@ def test_who_sends_nonsense_fails_alone(models):
     spotters = [Spotter(models["stream"]) for _ in range(3)]
     sounds = [said("yes"), np.zeros((2, 2, 2), np.float32), said("no")]
     events = [[], [], []]
-    works = [s.steps(a, RATE, e) for s, a, e in zip(spotters, sounds, events, strict=True)]
+    works = [s.push_steps(a, RATE, e) for s, a, e in zip(spotters, sounds, events, strict=True)]
     failed = together(works)
 
     assert "shape" in str(failed[1])

@@ -191,7 +191,7 @@ def test_a_replay_is_what_a_spotter_hears(tmp_path, kind, gate):
     opened = 0
     for seed in range(4):
         path = bursts(tmp_path / f"{seed}.wav", seed)
-        live = list(Spotter(loaded, gate=gate).listen(AudioFile(path)))
+        live = list(Spotter(loaded, gate=gate).events(AudioFile(path)))
         ((_, heard),) = hearing.hear([path])
         told = [event for event in live if isinstance(event, Detection)]
         hops = [event for event in live if isinstance(event, Scores)]
@@ -222,7 +222,7 @@ def test_deciding_again_is_deciding_anew(tmp_path, model, level):
     ((_, heard),) = hearings.Hearing([loaded], Settings([loaded.card]), "webrtc").hear([path])
     settings = Settings([loaded.card], threshold=level)
     again = Again([loaded.card], settings.rules, settings.roles)
-    live = Spotter(loaded, gate="webrtc", threshold=level).listen(AudioFile(path))
+    live = Spotter(loaded, gate="webrtc", threshold=level).events(AudioFile(path))
 
     fired = again.fired(again.prepare(heard.heard, dict.fromkeys(levels, 0.1)), levels)
 

@@ -305,7 +305,7 @@ def test_candidates_of_many_streams_share_calls(models, made, monkeypatch):
     events = [[] for _ in sounds]
     for at in range(0, len(sounds[0]), HOP):
         pieces = [s[at : at + HOP] for s in sounds]
-        works = [s.steps(p, RATE, e) for s, p, e in zip(spotters, pieces, events, strict=True)]
+        works = [s.push_steps(p, RATE, e) for s, p, e in zip(spotters, pieces, events, strict=True)]
         assert together(works) == [None] * len(works)
 
     for one, other in zip(events, alone, strict=True):
@@ -333,7 +333,7 @@ def count(monkeypatch, verifier):
 def test_of_many_streams_a_failing_verifier_deafens_none(models, broken):
     spotters = [Spotter(models["stream"], verify=broken()) for _ in range(3)]
     events = [[], [], []]
-    works = [s.steps(said("yes"), RATE, e) for s, e in zip(spotters, events, strict=True)]
+    works = [s.push_steps(said("yes"), RATE, e) for s, e in zip(spotters, events, strict=True)]
 
     assert together(works) == [None] * 3
     assert [words(each) for each in events] == [["yes"]] * 3

@@ -43,7 +43,7 @@ def heard_by(model, verifier, folder):
 def test_what_is_replayed_is_what_a_spotter_does(model, verifier, paper):
     first, pair, settings, heard = heard_by(model, verifier, paper)
     path = paper / "stream.wav"
-    live = list(Spotter(first, verify=pair.model).listen(AudioFile(path)))
+    live = list(Spotter(first, verify=pair.model).events(AudioFile(path)))
     found = Streams(
         [first], settings, heard[0], read_truth(path.with_suffix(".json")), heard[1:], verifier=pair
     )
@@ -54,7 +54,7 @@ def test_what_is_replayed_is_what_a_spotter_does(model, verifier, paper):
     assert told(live) == told(heard[0].heard.events) != []
     for levels in ({}, {"yes": 0.3, "no": 0.97}, {"jarvis": 0.999}):
         spotter = Spotter(first, verify=pair.model, threshold=levels)
-        events = [e for e in spotter.listen(AudioFile(path)) if isinstance(e, Detection)]
+        events = [e for e in spotter.events(AudioFile(path)) if isinstance(e, Detection)]
         again = found._again.fired(found._said, spotter.thresholds)
         assert [(e.keyword, e.time_s) for e in events] == [(e.keyword, e.time_s) for e in again]
 

@@ -253,14 +253,14 @@ def test_what_comes_too_fast_waits_in_the_network(served, monkeypatch):
     """Nobody fills our memory with audio; others are heard meanwhile."""
     form = {"rate": RATE, "width": 2, "channels": 1}
     piece = line(type="audio-chunk", data=form, payload_length=2_048) + bytes(2_048)
-    steps = Spotter.steps
+    steps = Spotter.push_steps
 
     def dawdles(self, samples, rate, events):
         if samples is not None and not samples.any():
             time.sleep(0.02)
         return steps(self, samples, rate, events)
 
-    monkeypatch.setattr(Spotter, "steps", dawdles)
+    monkeypatch.setattr(Spotter, "push_steps", dawdles)
     with socket.create_connection(served.address) as client:
         client.setblocking(False)
         sent, most, ends = 0, 0, time.monotonic() + 1.5
@@ -357,8 +357,8 @@ def test_what_goes_wrong_while_hearing_is_that_clients_alone(served, lines, monk
             raise MemoryError("no more")
         return steps(self, samples, rate, events)
 
-    steps = Spotter.steps
-    monkeypatch.setattr(Spotter, "steps", breaks)
+    steps = Spotter.push_steps
+    monkeypatch.setattr(Spotter, "push_steps", breaks)
 
     async def plays(guest):
         await guest.play(said("jarvis", rate=48_000), 48_000, piece=500_000)
@@ -375,7 +375,7 @@ def test_a_model_that_takes_its_time_keeps_nobody_from_asking(served, monkeypatc
         time.sleep(1.0)
         return []
 
-    monkeypatch.setattr(Spotter, "steps", dawdles)
+    monkeypatch.setattr(Spotter, "push_steps", dawdles)
 
     async def both(made):
         async with visiting(made) as slow, visiting(made) as other:

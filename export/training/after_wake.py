@@ -100,7 +100,7 @@ def _rise(
     first, last = wake.wake_end_s + BEGINS_S, wake.wake_end_s + window_s + LATE_S
     for at in range(0, len(wake.audio), hop):
         events: list[Event] = []
-        yield from spotter.steps(wake.audio[at : at + hop], RATE, events)
+        yield from spotter.push_steps(wake.audio[at : at + hop], RATE, events)
         ends = [event.end / RATE for event in events if isinstance(event, Scores)]
         if ends and first <= ends[-1] <= last:
             scores = spotter.scores

@@ -74,7 +74,7 @@ def listen(
             with closing(source), _view(spotter, json=json) as view:
                 try:
                     heard = Observed(source, lambda: view.say(title), view.draw)
-                    for event in spotter.listen(heard):
+                    for event in spotter.events(heard):
                         view.show(event)
                 except KeyboardInterrupt:
                     pass

@@ -98,7 +98,7 @@ def _spot(
     spotter.reset()
     try:
         with closing(open_audio(name, rate=rate, channels=channels)) as source:
-            _show(name, spotter.listen(source), every)
+            _show(name, spotter.events(source), every)
     except AudioError as error:  # the other recordings may be fine
         return _complain(str(error))
     return True

@@ -208,7 +208,7 @@ class _Turn:
         spotter = self.ear.ready()
         for samples, rate in self.pieces:
             events: list[Event] = []
-            yield from spotter.steps(samples, rate, events)
+            yield from spotter.push_steps(samples, rate, events)
             if events:
                 self.found += self.ear.wanted(events)
 

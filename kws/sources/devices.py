@@ -105,6 +105,9 @@ def refresh() -> None:
 def devices() -> list[Input]:
     """Return the inputs of this machine, the default one first.
 
+    >>> for device in kws.devices():  # doctest: +SKIP
+    ...     print(device.name)
+
     Raises DeviceError: PortAudio is not installed, or can't start.
     """
     sounddevice = portaudio()

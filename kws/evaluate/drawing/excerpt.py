@@ -221,7 +221,7 @@ def hear(
     enough = max(excerpt.end_s for excerpt in excerpts) + AFTER_S
     tap, watch = _Tap(source, channel, excerpts), _Watch(spotter, rules)
     with closing(tap):
-        for event in spotter.listen(tap):
+        for event in spotter.events(tap):
             watch.take(event, excerpts)
             if watch.at_s > enough or tap.seconds > enough + AFTER_S:
                 break
