@@ -9,6 +9,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from export.training.recordings import Clip, folder, keyword_free, table
+from kws.levels import frames_db
 
 RATE = 16_000
 FRAME = RATE // 100
@@ -72,7 +73,7 @@ def _without_pauses(audio: Samples) -> Samples:
     frames = audio[: len(audio) // FRAME * FRAME].reshape(-1, FRAME)
     if not len(frames):
         return audio[:0]
-    level = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-10)
+    level = frames_db(audio, FRAME)
     spoken = np.convolve(level >= level.max() - 30, np.ones(11), mode="same") > 0
     return frames[spoken].ravel()
 

@@ -13,6 +13,7 @@ from export.training.recordings import RATE
 from kws.evaluate.match import Word
 from kws.evaluate.simulation import simulate
 from kws.evaluate.truthfile import read_truth
+from kws.files import atomic_write
 
 WORD = "alexa"
 SEED = 1
@@ -109,12 +110,10 @@ def _negatives(folder: Path, material: Path) -> tuple[Path, dict[str, float]]:
 
 def _save(path: Path, files: list[Path]) -> None:
     """Write the samples of audio files one after another; the file appears when it is whole."""
-    unfinished = path.with_suffix(".part")
-    with open(unfinished, "wb") as out:
+    with atomic_write(path) as partial, partial.open("wb") as out:
         for file in files:
             samples, _ = soundfile.read(file, dtype="int16")
             out.write(samples.tobytes())
-    unfinished.replace(path)
 
 
 def _hours(path: Path) -> float:

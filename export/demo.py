@@ -8,6 +8,7 @@ import numpy as np
 import soundfile
 
 from export.synthesis import RATE, Samples, Voice, say
+from kws.levels import rms_db
 
 PATH = Path(__file__).parent.parent / "kws" / "models" / "demo.flac"
 RMS, SLT, AWB = Voice("flite", "rms"), Voice("flite", "slt"), Voice("flite", "awb")
@@ -65,8 +66,7 @@ def main() -> None:
 
 
 def _levelled(audio: Samples) -> Samples:
-    level = 10 * np.log10(np.mean(audio**2))
-    louder = np.float32(10 ** ((LEVEL_DB - level) / 20))
+    louder = np.float32(10 ** ((LEVEL_DB - rms_db(audio)) / 20))
     levelled: Samples = np.clip(audio * louder, -1, 1)
     return levelled
 

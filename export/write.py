@@ -10,6 +10,7 @@ from export import graph
 from kws import card as cards
 from kws.card import Card
 from kws.errors import ExportError
+from kws.files import atomic_write
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
@@ -37,10 +38,8 @@ def write(model: onnx.ModelProto, card: Card, path: Path, *, overwrite: bool = F
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         raise ExportError(f"{path}: the graph is malformed: {error}") from None
-    partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_bytes(model.SerializeToString())
-        partial.replace(path)
+        with atomic_write(path) as partial:
+            partial.write_bytes(model.SerializeToString())
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ExportError(f"{path}: can't be written: {error.strerror}") from None

@@ -16,6 +16,7 @@ from kws.errors import ConfigError
 from kws.flow import Block, Detection, Event, Scores, Stage, VerifierFailed, VerifierStats
 from kws.gate import Gate
 from kws.gates import detector
+from kws.levels import power_db
 from kws.locate import Locator
 from kws.resample import Channel, Resampler
 from kws.ring import cut
@@ -145,7 +146,7 @@ class Chain:
     @property
     def level_db(self) -> float:
         """RMS level of the last block in dBFS, -120 at least."""
-        return 10 * math.log10(max(self._resampler.power, 1e-12))
+        return power_db(self._resampler.power)
 
     def process(self, block: Block) -> list[Event]:
         """Return what became known, in order."""

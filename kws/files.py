@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MOST_BYTES = 16_000_000
@@ -30,19 +31,30 @@ def read_regular(path: str | os.PathLike[str], most: int = MOST_BYTES) -> bytes:
         return file.read(most)
 
 
+@contextmanager
+def atomic_write(path: Path, *, tag: str = "") -> Iterator[Path]:
+    """Yield a path beside `path` to write to, whose file then takes its name: whole, or not at all.
+
+    Where something is raised, `path` stays as it was, and what was written goes. tag: tells apart
+    what several processes may write at the same time.
+    """
+    partial = path.with_name(f"{path.name}{tag}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all; a new one is its owner's alone. Raises OSError.
 
     One that is replaced keeps its permissions: somebody may have chosen them.
     """
-    partial = path.with_name(f"{path.name}.partial")
-    try:
+    with atomic_write(path) as partial:
         create_private(partial, content)
         with suppress(FileNotFoundError):
             partial.chmod(stat.S_IMODE(path.stat().st_mode))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def create_private(path: Path, content: bytes) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from kws.flow import Samples
 from kws.gate import Gate
+from kws.levels import power_db
 
 WITHIN = 10 ** (-15 / 10)
 """Without a gate that tells voice: frames within 15 dB of the loudest count as voice."""
@@ -44,8 +45,7 @@ class Locator:
     def level_db(self, start: int, end: int) -> float:
         """Return the RMS level of [start, end) in dBFS, -120 at least."""
         samples = self._gate.ring.view(max(start, self._gate.since), end)
-        power = float(samples.dot(samples)) / max(1, len(samples))
-        return 10 * float(np.log10(max(power, 1e-12)))
+        return power_db(float(samples.dot(samples)) / max(1, len(samples)))
 
     def _voiced(self, start: int, end: int) -> list[tuple[int, int]]:
         if end <= start:

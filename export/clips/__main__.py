@@ -12,6 +12,7 @@ import soundfile
 from export.labels import SPEECH_COMMANDS
 from export.recordings import AUDIO, INDEX, RATE
 from export.synthesis import CAST, Samples, Voice, say
+from kws.levels import rms_db
 
 VOICES_PER_WORD = 4
 OTHERS = ["computer", "jarvis", "alexa", "hello", "music", "kitchen", "lights", "nothing"]
@@ -65,8 +66,8 @@ def main() -> None:
 
 
 def _levelled(audio: Samples) -> Samples:
-    level = 10 * np.log10(np.mean(audio**2))
-    levelled: Samples = np.clip(audio * np.float32(10 ** ((LEVEL_DB - level) / 20)), -1, 1)
+    louder = np.float32(10 ** ((LEVEL_DB - rms_db(audio)) / 20))
+    levelled: Samples = np.clip(audio * louder, -1, 1)
     return levelled
 
 

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from export.training.recordings import Pcm
+from kws.files import atomic_write
 
 MAGIC = b"kws audio 1\n"
 """After it: the bytes of the head as ten digits, the head as JSON, the samples of all pieces."""
@@ -31,15 +32,10 @@ def write(path: Path, index: object, pieces: Sequence[Pcm]) -> None:
     """Write pieces and what they are, whole or not at all. Raises OSError."""
     lengths = [len(piece) for piece in pieces]
     head = msgspec.json.encode(_Head(lengths, msgspec.Raw(msgspec.json.encode(index))))
-    partial = path.with_suffix(".partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(MAGIC + b"%0*d" % (DIGITS, len(head)) + head)
-            for piece in pieces:  # one by one: all together may be much
-                file.write(piece.astype(SAMPLE).tobytes())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        file.write(MAGIC + b"%0*d" % (DIGITS, len(head)) + head)
+        for piece in pieces:  # one by one: all together may be much
+            file.write(piece.astype(SAMPLE).tobytes())
 
 
 def read(path: Path, kind: type[Index]) -> tuple[Index, list[Pcm]] | None:

@@ -9,16 +9,15 @@ from typing import Any
 import torch
 
 from kws.errors import DataError
+from kws.files import atomic_write
 
 
 def save(state: dict[str, Any], path: Path) -> None:
     """Write a checkpoint, whole or not at all. Raises DataError: no space, most of all."""
-    partial = path.with_suffix(".partial")
     try:
-        torch.save(state, partial)
-        partial.replace(path)
+        with atomic_write(path) as partial:
+            torch.save(state, partial)
     except (OSError, RuntimeError) as error:  # torch has an error of its own for a full disk
-        partial.unlink(missing_ok=True)
         reason = " ".join(str(error).split())[:120]
         raise DataError(
             f"{path}: can't be written ({reason}); make room and run the same again: it goes on"

@@ -12,6 +12,7 @@ from kws import card as cards
 from kws.card import KEY, Card, Threshold
 from kws.errors import ModelError
 from kws.evaluate.extras import need
+from kws.files import atomic_write
 
 
 def with_thresholds(card: Card, levels: Mapping[str, float], measured: cards.Rate) -> Card:
@@ -49,13 +50,11 @@ def write_card(path: str | os.PathLike[str], card: Card) -> None:
     """
     onnx = need("onnx")
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
     try:
         model = onnx.load(path)
         kept = {entry.key: entry.value for entry in model.metadata_props}
         onnx.helper.set_model_props(model, {**kept, KEY: cards.encode(card)})
-        onnx.save(model, partial)
-        partial.replace(path)
+        with atomic_write(path) as partial:
+            onnx.save(model, partial)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ModelError(f"{path}: can't be written ({error.strerror})") from None

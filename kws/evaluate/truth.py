@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kws.flow import Samples
+from kws.levels import frames_db
 
 FRAME_S = 0.01
 BELOW_LOUDEST_DB = 15.0
@@ -22,8 +23,7 @@ def word_bounds(clip: Samples, rate: int) -> tuple[int, int] | None:
     count = len(clip) // frame
     if count < 2:
         return None
-    frames = clip[: count * frame].astype(np.float64).reshape(count, frame)
-    level = 10 * np.log10(np.mean(frames * frames, axis=1) + 1e-10)
+    level = frames_db(clip, frame)
     floor = np.sort(level)[: max(1, count // 10)].mean() + ABOVE_FLOOR_DB
     active = np.flatnonzero((level >= level.max() - BELOW_LOUDEST_DB) & (level >= floor))
     if level.max() < floor or not len(active) or len(active) == count:

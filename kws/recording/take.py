@@ -10,6 +10,7 @@ from kws.evaluate.truth import ABOVE_FLOOR_DB, BELOW_LOUDEST_DB, FRAME_S
 from kws.evaluate.tuning import spoken
 from kws.flow import Block, Samples
 from kws.gates.webrtc import Detector
+from kws.levels import frames_db, rms_db
 from kws.resample import Resampler
 
 MARGIN_S = 0.3
@@ -75,8 +76,7 @@ def words(audio: Samples, rate: int) -> list[tuple[int, int]]:
     if spoken.find(audio, rate) is None:
         return []
     frame = round(FRAME_S * rate)
-    frames = audio[: len(audio) // frame * frame].reshape(-1, frame)
-    level = 10 * np.log10(np.mean(np.square(frames, dtype=np.float64), axis=1) + 1e-10)
+    level = frames_db(audio, frame)
     floor = np.sort(level)[: max(1, len(level) // 10)].mean() + ABOVE_FLOOR_DB
     active = np.flatnonzero(level >= max(floor, level.max() - BELOW_LOUDEST_DB))
     parts = np.split(active, np.flatnonzero(np.diff(active) > GAP_S / FRAME_S) + 1)
@@ -93,10 +93,9 @@ def judge(take: Take) -> Said | str:
     ((start, end),) = found
     margin = round(MARGIN_S * rate)
     first, last = max(0, start - margin), min(len(audio), end + margin)
-    power = float(np.mean(np.square(_centred(audio)[start:end], dtype=np.float64)))
     return Said(
         audio[first:last].copy(), rate, (start - first) / rate, (end - first) / rate,
-        10 * float(np.log10(power)),
+        rms_db(_centred(audio)[start:end]),
     )  # fmt: skip
 
 

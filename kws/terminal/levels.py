@@ -8,6 +8,7 @@ from contextlib import closing
 import numpy as np
 
 from kws.flow import Samples
+from kws.levels import power_db
 from kws.sources.devices import Input
 from kws.sources.microphone import Microphone
 
@@ -29,4 +30,4 @@ def record(device: Input | str | None, seconds: float) -> Samples:
 def level_db(samples: Samples) -> list[float]:
     """Return each channel's RMS level in dBFS; minus infinity for nothing but zeros."""
     powers = np.square(samples, dtype=np.float64).mean(axis=0)
-    return [10 * math.log10(power) if power > 0 else -math.inf for power in powers]
+    return [power_db(power, -math.inf) for power in powers]

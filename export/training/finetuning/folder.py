@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kws.errors import ConfigError, DataError
+from kws.files import atomic_write
 
 COPIES = 8
 """Sizes of the network that lie on disk at once, at most: two states with optimizer, best, last."""
@@ -97,9 +98,9 @@ def _is_whole(state: Path) -> bool:
 
 def write(path: Path, what: Any) -> None:
     """Write JSON, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(what, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    text = json.dumps(what, indent=1, ensure_ascii=False) + "\n"
+    with atomic_write(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from export.synthesis.kokoro import Kokoro
 from export.synthesis.phonemes import Phonemes
 from export.training.recordings import RATE, Pcm
 from export.training.vocabulary import KEYWORDS, holds_keyword, in_held_out
+from kws.files import atomic_write
 
 MARGIN_S = 0.05
 """What is kept before and after what sounds."""
@@ -68,11 +69,10 @@ def _said(voice: Kokoro, phonemes: Phonemes, text: str, count: int, folder: Path
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         made = list(_renderings(voice, phonemes.of(text), text, count))
-        partial = path.with_suffix(".partial.npz")
-        np.savez_compressed(
-            partial, audio=np.concatenate(made), lengths=[len(audio) for audio in made]
-        )
-        partial.replace(path)
+        with atomic_write(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(
+                file, audio=np.concatenate(made), lengths=[len(audio) for audio in made]
+            )
     with np.load(path) as kept:
         return np.split(kept["audio"], np.cumsum(kept["lengths"])[:-1])
 

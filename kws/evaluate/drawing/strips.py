@@ -12,6 +12,7 @@ from kws.evaluate.drawing.canvas import ACCENT, DPI, INK, LINE, MUTED, PAPER, SO
 from kws.evaluate.drawing.envelope import thinned
 from kws.evaluate.drawing.excerpt import Excerpt, Shot
 from kws.evaluate.match import TOLERANCE_S, Word
+from kws.levels import power_db
 
 ROW, WAVE, STRIP, NAMES, GAP = 0.34, 0.8, 0.1, 0.2, 0.13
 """Heights in inches: of a score, the sound, the gate, names; and what lies between."""
@@ -132,7 +133,7 @@ class Strips:
         self._place.fill_between(
             seconds, middle + low * scale, middle + high * scale, color=MUTED, linewidth=0.5
         )
-        level = round(20 * np.log10(max(peak, 1e-6)))
+        level = round(power_db(peak * peak))
         self._aside(middle, f"{level} dBFS".replace("-", "\N{MINUS SIGN}") if peak else "zeros")
 
     def gate(self) -> None:

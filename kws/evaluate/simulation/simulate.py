@@ -22,6 +22,7 @@ from kws.evaluate.simulation.standard import FLOOR_DB, SNR_DB, gaps, standard
 from kws.evaluate.simulation.tape import Tape
 from kws.evaluate.truth import word_bounds
 from kws.evaluate.truthfile import Truth
+from kws.files import atomic_write
 from kws.flow import Samples
 
 RECIPES = ("clean", "standard")
@@ -97,9 +98,8 @@ def build(
             seed=seed,
             told=told,
         )
-    said, samples = _write(out, pieces, rate, told)
-    if not said:
-        raise DataError(f"{clips}: none of the {len(words)} clips can be read")
+    unread = f"{clips}: none of the {len(words)} clips can be read"
+    said, samples = _write(out, pieces, rate, told, unread)
     told_recipe = recipe if snr_db == SNR_DB else f"{recipe}, {snr_db:g} dB"
     made = truthfile.truth(said, samples / rate, recipe=told_recipe, seed=seed)
     named = zip(made.words, reader.names, strict=True)
@@ -148,28 +148,29 @@ def _rooms(path: Path | None, rate: int) -> list[Response]:
 
 
 def _write(
-    out: Path, pieces: Iterable[tuple[Samples, Word]], rate: int, told: Told
+    out: Path, pieces: Iterable[tuple[Samples, Word]], rate: int, told: Told, unread: str
 ) -> tuple[list[Word], int]:
-    """Write pieces as they come; return the words and the count of samples."""
+    """Write pieces as they come; return the words and the count of samples.
+
+    Raises DataError: it can't be written; or there are none, with the message `unread`.
+    """
     import soundfile
 
     said, samples, clipped = [], 0, 0
-    partial = out.with_name(out.name + ".partial")
     kind = out.suffix[1:].upper()
     try:
-        with soundfile.SoundFile(partial, "w", rate, 1, "PCM_16", format=kind) as file:
-            for piece, word in pieces:
-                whole = np.rint(piece.astype(np.float64) * 32768)
-                clipped += int(np.count_nonzero((whole > 32767) | (whole < -32768)))
-                file.write(np.clip(whole, -32768, 32767).astype(np.int16))
-                said.append(word)
-                samples += len(piece)
-        if said:
-            partial.replace(out)
+        with atomic_write(out) as partial:
+            with soundfile.SoundFile(partial, "w", rate, 1, "PCM_16", format=kind) as file:
+                for piece, word in pieces:
+                    whole = np.rint(piece.astype(np.float64) * 32768)
+                    clipped += int(np.count_nonzero((whole > 32767) | (whole < -32768)))
+                    file.write(np.clip(whole, -32768, 32767).astype(np.int16))
+                    said.append(word)
+                    samples += len(piece)
+            if not said:
+                raise DataError(unread)
     except (OSError, soundfile.LibsndfileError) as error:
         raise DataError(f"{out}: can't be written ({error})") from None
-    finally:
-        partial.unlink(missing_ok=True)
     if clipped:
         told(f"{out}: {clipped} of {samples} samples clip")
     return said, samples

@@ -8,6 +8,7 @@ import numpy as np
 
 from kws.evaluate.truth import FRAME_S, word_bounds
 from kws.flow import Samples
+from kws.levels import frames_db, rms_db
 
 QUIETEST_DB = -50.0
 """dBFS of the loudest 10 ms: what is quieter is lost in the noise of many microphones."""
@@ -33,13 +34,12 @@ def find(audio: Samples, rate: int) -> Spoken | None:
     bounds = word_bounds(audio, rate)
     if bounds is None or bounds[1] - bounds[0] < SHORTEST_S * rate:
         return None
-    levels = _levels(audio, rate)
+    levels = frames_db(audio, round(FRAME_S * rate))
     quiet = float(np.sort(levels)[: max(1, len(levels) // 10)].mean())
     if levels.max() - quiet < STANDS_OUT_DB:
         return None
     start, end = bounds
-    power = float(np.mean(np.square(audio[start:end], dtype=np.float64)))
-    return Spoken(start / rate, end / rate, 10 * float(np.log10(power)))
+    return Spoken(start / rate, end / rate, rms_db(audio[start:end]))
 
 
 def trouble(audio: Samples, rate: int, found: Spoken | None, *, clipped: int) -> str | None:
@@ -52,14 +52,6 @@ def trouble(audio: Samples, rate: int, found: Spoken | None, *, clipped: int) ->
         return "nothing was heard"
     if clipped >= TOO_MANY:
         return "too loud: it was clipped; keep away a little, or turn the microphone down"
-    if _levels(audio, rate).max() < QUIETEST_DB:
+    if frames_db(audio, round(FRAME_S * rate)).max() < QUIETEST_DB:
         return "too quiet; come closer, or turn the microphone up"
     return None
-
-
-def _levels(audio: Samples, rate: int) -> Samples:
-    """Return each 10 ms frame's level in dBFS, -100 at least."""
-    frame = round(FRAME_S * rate)
-    frames = audio[: len(audio) // frame * frame].reshape(-1, frame)
-    levels: Samples = 10 * np.log10(np.mean(np.square(frames), axis=1) + np.float32(1e-10))
-    return levels

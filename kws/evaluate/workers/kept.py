@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from kws.errors import ConfigError
+from kws.files import atomic_write
 
 R = TypeVar("R")
 
@@ -68,12 +69,10 @@ class Kept(Generic[R]):
     def put(self, key: str, result: R) -> None:
         """Keep a result. Raises ConfigError: it can't be written."""
         path = self._path(key)
-        unfinished = path.with_suffix(f".{os.getpid()}")
         try:
-            unfinished.write_bytes(self._encode(result))
-            unfinished.replace(path)
+            with atomic_write(path, tag=f".{os.getpid()}") as partial:
+                partial.write_bytes(self._encode(result))
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
             raise self._useless(error) from None
 
 
