@@ -12,13 +12,15 @@ import pytest
 import kws
 
 ROOT = Path(__file__).parent.parent
-TOP = {"kws", "export", "tests", "benchmarks"} | {
-    "pyproject.toml", "README.md", "Makefile", "LICENSE", "CHANGELOG.md",
+TOP = {"kws", "export", "tests", "benchmarks", "docs"} | {
+    "pyproject.toml", "README.md", "Makefile", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md",
+    "mkdocs.yml",
 }  # fmt: skip
 
 LAYERS = [
     {"errors", "flow"},
-    {"arguments", "block_sizes", "card", "files", "fusion", "home", "interrupts", "jumps"}
+    {"arguments", "block_sizes", "card", "files", "fusion", "home", "install_hint"}
+    | {"interrupts", "jumps"}
     | {"mixing", "origin", "permissions", "programs", "ring", "roles", "samples", "sensitivity"}
     | {"steps", "text"},
     {"session", "gates", "sources"},
@@ -154,6 +156,7 @@ def test_the_runtime_never_needs_the_exporter():
             "flow",
             "selftest",
             "gates",
+            "install_hint",
             "mixing",
             "roles",
         }
