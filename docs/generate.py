@@ -113,18 +113,6 @@ def http() -> str:
     return table(["request", "what it does"], rows)
 
 
-def daemon_events() -> str:
-    """Return the kinds of events that the daemon tells, with their fields."""
-    from kws.sinks import FACTS
-
-    parts = []
-    for tag, kind in FACTS.items():
-        rows = [[f"`{name}`", f"`{kind.__annotations__[name]}`"]
-                for name in kind.__annotations__]  # fmt: skip
-        parts.append(f"### `{tag}`\n\n{_words(kind.__doc__)}\n\n{table(['field', 'type'], rows)}")
-    return "\n".join(parts)
-
-
 def python_events() -> str:
     """Return the classes of events in Python, with their fields."""
     from typing import get_args
@@ -159,7 +147,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "config": config,
     "http": http,
-    "daemon-events": daemon_events,
     "python-events": python_events,
     "errors": errors,
     "families": measured.families,
