@@ -109,7 +109,7 @@ def http() -> str:
             takes = ", ".join([*given, *(f"`{kind}`" for kind in body)])
             gives = ", ".join(f"`{kind}`" for kind in route["responses"]["200"]["content"])
             text = f"{route['summary']}. {f'Takes {takes}. ' if takes else ''}Answers {gives}."
-            rows.append([f"`{method.upper()} {path}`", text])
+            rows.append([f"`{method.upper()}` <br>`{path}`", text])
     return table(["request", "what it does"], rows)
 
 
