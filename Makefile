@@ -2,11 +2,12 @@
 # is enough.
 PYTHON := .venv/bin/python
 
-.PHONY: help run test bench load soak peers model demo clean
+.PHONY: help run test docs bench load soak peers model demo clean
 
 help:
 	@echo "make run     hear you (without a microphone: hear the demo recording)"
 	@echo "make test    lint, types, tests"
+	@echo "make docs    build the documentation site -> build/site, every link checked"
 	@echo "make bench   what spotting costs here, how well it hears -> benchmarks/*.json"
 	@echo "make load    how many streams one core holds, beside a peer -> benchmarks/serve.json"
 	@echo "make soak    hours of listening, losses and reloads -> benchmarks/soak.json (10 minutes)"
@@ -26,6 +27,11 @@ test:
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	@.ci/pytest
+
+docs:
+	@.ci/setup docs
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 bench:
 	@.ci/setup test
@@ -60,5 +66,5 @@ demo:
 	$(PYTHON) -m benchmarks.picture
 
 clean:
-	rm -rf .venv .venv-torch tests/node/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-torch .venv-docs tests/node/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

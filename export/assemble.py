@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from export import graph
 from export.families import Original
 from kws.errors import ExportError
+from kws.install_hint import install_hint
 
 Way = Literal["optimum", "torch"]
 
@@ -60,7 +61,7 @@ def way(original: Original, asked: Way | None = None) -> Way:
     """
     here = find_spec("optimum.exporters.onnx") if find_spec("optimum") else None
     if asked == "optimum" and here is None:
-        raise ExportError("optimum is missing; pip install 'kws[export]', or say --via torch")
+        raise ExportError(f"optimum is missing; say --via torch, or {install_hint('export')}")
     if asked == "optimum" and original.optimum is None:
         raise ExportError(f"optimum can't export {original.family} networks; say --via torch")
     if asked is None:

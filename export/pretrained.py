@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from export.checkpoint import Checkpoint
 from kws.errors import ExportError
 from kws.flow import Samples
+from kws.install_hint import install_hint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -214,9 +215,7 @@ def need() -> Any:
     try:
         import transformers
     except ImportError:
-        raise ExportError(
-            "this checkpoint needs transformers, which is missing; pip install 'kws[export]'"
-        ) from None
+        raise ExportError(f"this checkpoint needs transformers; {install_hint('export')}") from None
     return transformers
 
 

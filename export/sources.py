@@ -9,6 +9,7 @@ from typing import Any
 
 from export.checkpoint import Checkpoint
 from kws.errors import ExportError
+from kws.install_hint import install_hint
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 NEEDED = ("*.json", "*.yaml", "*.txt", "*.model", "README.md")
@@ -37,7 +38,8 @@ def _from_hub(source: str, say: Callable[[str], None]) -> Path:
         from huggingface_hub import errors
     except ImportError:
         raise ExportError(
-            f"{source}: is no folder here, and downloads need pip install 'kws[export]'"
+            f"{source}: is no folder here, and a download needs more packages; "
+            f"{install_hint('export')}"
         ) from None
     try:
         return _download(hub, source, say)

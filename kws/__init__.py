@@ -1,11 +1,47 @@
-"""Keyword spotting on the device: a microphone or any audio in, detections out.
+"""Keyword spotting on this computer: a microphone or any audio in, detections out.
 
     import kws
 
     for detection in kws.listen():
         print(detection.keyword, detection.score)
 
-Names are bound on first use, so that `import kws` costs nothing and loads no library.
+In one line
+    listen(...)            Iterate over the detections of a microphone.
+    spot(path, ...)        Return the detections in an audio file.
+    classify(path, ...)    Return which word an audio file holds: (label, score) pairs.
+    devices()              Return the microphones of this computer.
+
+Spotting in your own program
+    Spotter(...)           Spot keywords in one stream: iterate, push audio, or be called back.
+    load(path)             Load a model file once, to share it between spotters.
+    Model                  A loaded model file, with its labels and its card.
+    Capture                The audio after a word, filled as it comes; from Spotter.capture.
+    Block                  Consecutive audio, as a source delivers it.
+
+Events, from Spotter.events, Spotter.process and Spotter.on(class)
+    Event                  Any of these:
+    Detection              A keyword was heard.
+    Scores                 One hop's probabilities.
+    GateChanged            The gate opened or closed.
+    Captured               A capture is complete.
+    AudioLost              Audio never arrived, or was dropped.
+    DigitalSilence         The device began, or ceased, to deliver nothing but zeros.
+    KeywordStuck           A score stayed high, so that the keyword is ignored until it falls.
+    VerifierFailed         A call of the verifier failed: the first stage decides alone.
+
+Errors, each also the builtin named
+    KwsError               The base of all of them; its text says what to do.
+    AudioError             Audio that can't be used (ValueError).
+    DeviceError            A sound device that can't be opened, or was lost (OSError).
+    ConfigError            An option that makes no sense (ValueError).
+    DataError              Recordings or truth files that can't be used (ValueError).
+    ModelError             A model file that can't be loaded or run (ValueError).
+    CardError              A model card that is missing or malformed (a ModelError).
+    ExportError            A checkpoint that can't be exported (RuntimeError).
+    ParityError            An export that differs from its original (an ExportError).
+
+On the command line: kws --help. Each of these has its own help: help(kws.Spotter).
+Names are loaded on first use, so that `import kws` is quick and loads no library.
 """
 
 from __future__ import annotations

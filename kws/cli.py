@@ -10,11 +10,12 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+import kws
 from kws import commands
 from kws.errors import KwsError, KwsWarning
 from kws.interrupts import signals_end_calls
@@ -28,6 +29,21 @@ INTERRUPTED = 130
 """What a shell expects of a program that Ctrl-C ended before its work was done."""
 
 _PYTHONS_OWN = warnings.showwarning
+
+
+def _print_version(asked: bool) -> None:
+    """Print the version and end, where it was asked for."""
+    if asked:
+        print(f"kws {kws.__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+    ),
+]
 
 
 class Commands(TyperGroup):
@@ -76,7 +92,7 @@ def _run(args: Sequence[str] | None) -> int:
     app = _app(cls=Commands, invoke_without_command=True)
 
     @app.callback()
-    def kws(context: typer.Context) -> None:
+    def kws(context: typer.Context, *, version: Version = False) -> None:
         """Hears your words on this computer."""
         if context.invoked_subcommand is None:
             print(context.get_help())

@@ -13,9 +13,11 @@ import pytest
 from audio_files import BAD, written
 from command import keywords, kws, model, words
 
+from kws import __version__
 from kws import card as cards
 from kws.card import Label, Rate, Threshold
 from kws.sources import devices
+from kws.sources.demo import RECORDING
 
 __all__ = ["kws", "model", "words"]
 
@@ -30,6 +32,22 @@ def test_spot_prints_a_json_line_a_detection(kws, model, words):
     assert (first["type"], first["audio"]) == ("detection", str(words))
     assert 0.6 <= first["start_s"] < first["end_s"] <= first["time_s"] + 0.05 < 1.3
     assert kws("spot", words, "--model", model, "--json").out == result.out
+
+
+def test_spot_hears_the_demo_from_anywhere(kws, tmp_path, monkeypatch):
+    """Each line prints the demo's path, which the other commands take."""
+    monkeypatch.chdir(tmp_path)
+    result = kws("spot", "--demo", "--keywords", "computer,stop")
+
+    assert (result.code, keywords(result)) == (0, ["computer", "stop"])
+    assert {json.loads(line)["audio"] for line in result.out.splitlines()} == {str(RECORDING)}
+
+
+def test_the_version_is_printed(kws):
+    """As other programs print theirs; nothing else is done."""
+    result = kws("--version")
+
+    assert (result.code, result.out, result.err) == (0, f"kws {__version__}\n", "")
 
 
 @pytest.mark.parametrize(
@@ -313,7 +331,7 @@ def test_a_bad_model_is_one_line(kws, tmp_path, make, said):
     ("args", "said"),
     [
         (["spto"], "no command 'spto'; there are: classify, config"),
-        (["spot"], "Missing argument"),
+        (["spot"], "name a recording, a folder, or -"),
         (["spot", "x", "--nope"], "No such option"),
         (["spot", "x", "--model"], "requires an argument"),
         (["listen", "--false-alarms", "few"], "Invalid value for '--false-alarms'"),

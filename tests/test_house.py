@@ -13,12 +13,14 @@ import kws
 
 ROOT = Path(__file__).parent.parent
 TOP = {"kws", "export", "tests", "benchmarks", "docs"} | {
-    "pyproject.toml", "README.md", "Makefile", "LICENSE", "CHANGELOG.md",
+    "pyproject.toml", "README.md", "Makefile", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md",
+    "mkdocs.yml",
 }  # fmt: skip
 
 LAYERS = [
     {"errors", "flow"},
-    {"arguments", "block_sizes", "card", "files", "fusion", "home", "interrupts", "jumps"}
+    {"arguments", "block_sizes", "card", "files", "fusion", "home", "install_hint"}
+    | {"interrupts", "jumps"}
     | {"mixing", "origin", "permissions", "programs", "ring", "roles", "samples", "sensitivity"}
     | {"steps", "text", "event_json", "levels"},
     {"session", "gates", "sources"},
@@ -149,7 +151,7 @@ def test_the_runtime_never_needs_the_exporter():
     for path in sources("export"):
         training = "training" in path.parts
         allowed = {"card", "origin", "session", "errors", "flow", "selftest", "gates", "mixing"}
-        allowed |= {"roles", "files", "levels"}
+        allowed |= {"roles", "files", "levels", "install_hint"}
         allowed |= {"cli"} if module(path) == "export.__main__" else set()
         allowed |= {"spotter", "classifiers", "evaluate"} if training else set()
         allowed |= {"sensitivity", "steps", *kws.__all__} if training else set()

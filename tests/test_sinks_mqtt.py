@@ -479,7 +479,7 @@ def test_settings_that_make_no_sense_are_refused(world, given, message):
 
 def test_without_paho_it_says_what_to_install(world, monkeypatch):
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
-    with pytest.raises(ConfigError, match=r"pip install 'kws\[serve\]'"):
+    with pytest.raises(ConfigError, match=r"needs paho-mqtt 2.2; run: .*\[serve\]"):
         world.make("mqtt", host="localhost")
 
 

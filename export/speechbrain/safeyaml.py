@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kws.errors import ExportError
+from kws.install_hint import install_hint
 
 ROOTS = ("speechbrain.", "torch.", "torchaudio.")
 """Where the targets may lie that a file names beside the model's parts: optimisers, losses, seeds.
@@ -42,7 +43,7 @@ def parse(text: str) -> Any:
     try:
         import yaml
     except ImportError:
-        raise ExportError("needs PyYAML, which is missing; pip install 'kws[export]'") from None
+        raise ExportError(f"needs PyYAML; {install_hint('export')}") from None
 
     class Loader(yaml.SafeLoader):
         """A loader that can make nothing but data."""

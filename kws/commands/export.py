@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kws.errors import ConfigError, ExportError
+from kws.install_hint import missing_packages
 from kws.terminal import options
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def export(
         if value not in known:
             raise ConfigError(f"{name} {value}: there are {' and '.join(filter(None, known))}")
     if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise ExportError(f"{' and '.join(missing)} missing; pip install 'kws[export]'")
+        raise ExportError(missing_packages(missing, "export"))
     from export import exporter
     from export.describe import Use
     from export.families import Asked

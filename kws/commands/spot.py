@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
 def spot(
     audio: Annotated[
-        list[str], typer.Argument(help="Recordings, and folders of them; `-` is stdin: WAV or raw.")
-    ],
+        list[str] | None,
+        typer.Argument(help="Recordings, and folders of them; `-` is stdin: WAV or raw."),
+    ] = None,
     *,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Hear the bundled recording, whose path is printed.")
+    ] = False,
     model: options.Models = None,
     keywords: options.Keywords = None,
     threshold: options.Threshold = None,
@@ -56,6 +60,7 @@ def spot(
     are heard, sorted by name. Archives can be shared out among processes or machines; what is
     printed is the same.
     """
+    names = _names(audio, demo)
     asked = options.read(
         model,
         keywords=keywords,
@@ -74,15 +79,25 @@ def spot(
     labels = [each.labels for each in asked.models]
     apart = workers > 1 or dask is not None or resume is not None
     with closing(ScoreFile(scores, labels)) if scores else nullcontext() as every:
-        if apart or any(Path(name).is_dir() for name in audio):
-            fine = _archive(asked.hearing(workers, dask, resume), audio, every, spotter)
+        if apart or any(Path(name).is_dir() for name in names):
+            fine = _archive(asked.hearing(workers, dask, resume), names, every, spotter)
         else:
             try:
-                fine = [_spot(spotter, name, every, rate, channels) for name in audio]
+                fine = [_spot(spotter, name, every, rate, channels) for name in names]
             except KeyboardInterrupt:  # the way to end a live pipe
                 return
     if not all(fine):
         raise typer.Exit(AudioError.exit_code)
+
+
+def _names(audio: list[str] | None, demo: bool) -> list[str]:
+    """Return what is to be heard. Raises ConfigError: nothing was named."""
+    from kws.sources.demo import RECORDING
+
+    names = [*(audio or []), *([str(RECORDING)] if demo else [])]
+    if not names:
+        raise ConfigError("name a recording, a folder, or - for stdin; --demo hears a bundled one")
+    return names
 
 
 def _spot(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kws.errors import ConfigError
+from kws.install_hint import missing_packages
 from kws.terminal import options
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def train(
     Then `kws export`.
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise ConfigError(f"{' and '.join(missing)} missing; pip install 'kws[train]'")
+        raise ConfigError(missing_packages(missing, "train"))
     run = {"epochs": epochs, "threads": threads, "seed": seed}
     own: dict[str, Any] = {"wake": None if wake is None else options.parse_words(wake)}
     own |= {"speech": speech, "noise": noise, "rooms": rooms, "phrases": phrase}

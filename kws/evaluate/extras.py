@@ -6,6 +6,7 @@ from importlib import import_module
 from types import ModuleType
 
 from kws.errors import ConfigError
+from kws.install_hint import missing_packages
 
 
 def need(name: str) -> ModuleType:
@@ -14,4 +15,4 @@ def need(name: str) -> ModuleType:
         return import_module(name)
     except ImportError:
         package = name.partition(".")[0]
-        raise ConfigError(f"{package} is missing; pip install 'kws[eval]'") from None
+        raise ConfigError(missing_packages([package], "eval")) from None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kws.errors import ConfigError
+from kws.install_hint import missing_packages
 from kws.serve.build import Built
 from kws.serve.ears import DiedError
 from kws.serve.http.house import House
@@ -93,5 +94,5 @@ def _offered(built: Built) -> Offer | None:
         from kws.serve.wyoming.offer import offer
     except ImportError:
         with about("wyoming"):
-            raise ConfigError("this needs the package wyoming; pip install 'kws[serve]'") from None
+            raise ConfigError(missing_packages(["wyoming"], "serve")) from None
     return offer(built)

@@ -25,6 +25,7 @@ from export.training.finetuning.options import Options
 from export.training.finetuning.report import Report
 from export.training.finetuning.windows import Recordings, Windows
 from kws.errors import ConfigError
+from kws.install_hint import missing_packages
 
 Say = Callable[[str], None]
 NEEDED = {"accelerate": "accelerate", "sklearn": "scikit-learn", "matplotlib": "matplotlib"}
@@ -40,7 +41,7 @@ def finetune(data: str, source: str, out: Path, options: Options, say: Say) -> R
     another run.
     """
     if missing := [package for name, package in NEEDED.items() if find_spec(name) is None]:
-        raise ConfigError(f"{' and '.join(missing)} missing; pip install 'kws[train]'")
+        raise ConfigError(missing_packages(missing, "train"))
     before = torch.get_num_threads()
     torch.set_num_threads(options.threads or before)
     try:

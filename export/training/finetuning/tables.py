@@ -13,6 +13,7 @@ from export.training.finetuning.audio import Clip, Row
 from export.training.finetuning.corpus import TRAIN, Corpus, mapped
 from export.training.finetuning.options import Options
 from kws.errors import ConfigError, DataError
+from kws.install_hint import missing_packages
 
 SAVED = ("dataset_dict.json", "state.json")
 """Files by which a folder is known as what `save_to_disk` wrote."""
@@ -67,7 +68,7 @@ def _datasets() -> Iterator[Any]:
     try:
         datasets: Any = import_module("datasets")
     except ImportError:
-        raise ConfigError("datasets is missing; pip install 'kws[train]'") from None
+        raise ConfigError(missing_packages(["datasets"], "train")) from None
     bars = datasets.utils.logging
     level = bars.get_verbosity()
     datasets.disable_progress_bars()

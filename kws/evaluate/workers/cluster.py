@@ -112,7 +112,9 @@ def _outcome(
     if isinstance(error, OSError):
         return Failed(task[1], one_line(error))
     if isinstance(error, ImportError):
-        raise ConfigError(f"--dask {address}: {one_line(error)} on a worker; pip install kws there")
+        raise ConfigError(
+            f"--dask {address}: {one_line(error)} on a worker; install the same kws there"
+        )
     raise error.with_traceback(trace)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kws.errors import ConfigError
 from kws.home import expanded
+from kws.install_hint import install_hint
 from kws.permissions import exposures
 from kws.serve import logs
 from kws.serve.ears import DiedError
@@ -31,7 +32,7 @@ def check(settings: Http | None) -> str:
             import wsproto
         except ImportError:
             raise ConfigError(
-                "http needs starlette, uvicorn, wsproto; pip install 'kws[serve]'"
+                f"http needs starlette, uvicorn, wsproto; {install_hint('serve')}"
             ) from None
         del starlette, uvicorn, wsproto
     with about("http", "token_file" if settings.token_file else "host"):

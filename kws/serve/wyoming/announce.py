@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from ipaddress import ip_address
 
 from kws.errors import ConfigError
+from kws.install_hint import missing_packages
 from kws.serve import logs
 from kws.serve.loopback import is_loopback
 
@@ -17,7 +18,7 @@ TYPE = "_wyoming._tcp.local."
 def check(host: str) -> None:
     """Raise ConfigError where a server at this host can't be announced."""
     if find_spec("zeroconf") is None:
-        raise ConfigError("this needs the package zeroconf; pip install 'kws[zeroconf]'")
+        raise ConfigError(missing_packages(["zeroconf"], "zeroconf"))
     if is_loopback(host):
         raise ConfigError(
             f"nobody else reaches {host}, so nobody need find it; let uri name another address"

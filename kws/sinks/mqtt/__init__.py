@@ -16,6 +16,7 @@ import msgspec
 from kws.errors import ConfigError, SinkError
 from kws.files import read_regular
 from kws.home import expanded
+from kws.install_hint import install_hint
 from kws.sinks import FACTS, Around, Fact, Heard
 from kws.sinks.mqtt.settings import Settings, check, exposed, password
 from kws.sinks.mqtt.topics import discovery, learn, slug, triggers
@@ -152,7 +153,7 @@ class Sink:
 
             _ = Client.drop_out_messages  # since 2.2
         except (ImportError, AttributeError):
-            raise ConfigError("mqtt needs paho-mqtt 2.2; pip install 'kws[serve]'") from None
+            raise ConfigError(f"mqtt needs paho-mqtt 2.2; {install_hint('serve')}") from None
         given = self._settings
         client = Client(CallbackAPIVersion.VERSION2, client_id=name)
         client.username_pw_set(given.username, password(given))
