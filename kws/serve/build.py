@@ -10,7 +10,7 @@ from kws import selftest
 from kws.card import Card, replace
 from kws.errors import ConfigError
 from kws.home import expanded
-from kws.keyword_levels import LevelRequest, at_rates, by_keyword, shipped
+from kws.keyword_levels import LevelRequest, at_rates, by_keyword, one_level_each, shipped
 from kws.overrides import Overrides, read_overrides
 from kws.roles import find_roles, known
 from kws.serve import logs
@@ -21,7 +21,7 @@ from kws.session import Model, load
 from kws.sinks import Keyword
 from kws.spotter import Spotter
 from kws.terminal.pace import at_bearable_pace, fit_verifier
-from kws.thresholds import Settings, check_words
+from kws.thresholds import Settings, check_words, settle_overrides
 from kws.verification import VerifierConfig, choose, joint_cards
 
 Words = dict[str, tuple[Keyword, str]]
@@ -151,8 +151,9 @@ def _overrides(config: Config, cards: list[Card], kept: Path) -> Overrides:
     """Read the override file that holds, if there is one yet: it may change at any moment."""
     with about("listen", "overrides"):
         found = read_overrides(kept if config.listen.overrides or kept.exists() else None)
+        settled = settle_overrides(found, cards, config.listen.wake or None, kept)
     check_words(found, cards, kept)
-    return found
+    return settled
 
 
 def _settled(config: Config, cards: list[Card], overrides: Overrides) -> Settings:
@@ -194,10 +195,13 @@ def _request(config: Config, cards: list[Card]) -> LevelRequest:
         with about("model", number, "sensitivity"):
             known(each.sensitivity if isinstance(each.sensitivity, dict) else (), armed, "keyword")
         rates = {} if each.false_alarms is None else dict.fromkeys(armed, each.false_alarms)
+        base = shipped([card], armed, after_wake=wake is not None)
         with about("model", number, "false_alarms"):
-            at_rates(shipped([card], armed, after_wake=wake is not None), rates)
+            at_rates(base, rates)
         own = by_keyword(
             armed, threshold=each.thresholds, sensitivity=each.sensitivity, false_alarms=rates
         )
+        with about("model", number, "sensitivity"):
+            own = one_level_each(own, base, {name: at.threshold for name, at in base.items()})
         asked = own.over(asked)
     return asked
