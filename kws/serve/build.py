@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from pathlib import Path
 
 from kws import selftest
 from kws.card import Card, replace
-from kws.errors import ConfigError
+from kws.errors import ConfigError, ModelError
 from kws.home import expanded
 from kws.keyword_levels import LevelRequest, at_rates, by_keyword, one_level_each, shipped
 from kws.overrides import Overrides, read_overrides
@@ -61,6 +62,11 @@ class Built:
         )
 
     @property
+    def networks(self) -> list[Model]:
+        """All that is run: the models, and their verifier."""
+        return self.models if self.verifier is None else [*self.models, self.verifier.model]
+
+    @property
     def fixed(self) -> list[str]:
         """The words whose thresholds the config itself sets, whatever a file says."""
         asked = _request(self.config, joint_cards(self.models, self.verifier))
@@ -103,7 +109,21 @@ def _model(number: int, wanted: Wanted) -> Model:
 
 def _verifier(wanted: str, models: list[Model], words: Words) -> VerifierConfig | None:
     path = wanted if wanted in {"bundled", "none"} else expanded(wanted) if wanted else None
-    return fit_verifier(choose(path, models, words))
+    found = fit_verifier(choose(path, models, words))
+    return None if found is None else _tested_verifier(found)
+
+
+def _tested_verifier(verifier: VerifierConfig) -> VerifierConfig:
+    """Return the verifier with a self-test; without one where it has none and can't be given any.
+
+    Its calls fail then, and meanwhile the first stage decides alone.
+    """
+    try:
+        return replaced(verifier, model=_tested(verifier.model))
+    except ModelError:
+        if verifier.model.card.self_test is not None:
+            raise
+        return verifier
 
 
 def _tested(model: Model) -> Model:
