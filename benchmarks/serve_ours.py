@@ -36,7 +36,7 @@ class Noting(Server):
         """Begin a stream whose scores are noted."""
         client = told.__self__._transport  # type: ignore[attr-defined]  # noqa: SLF001
         make = partial(self._noted, client.get_extra_info("peername")[1])
-        ear = self._streams.open(make, words, told)
+        ear = self._streams.open(make, words, told, protocol="wyoming")
         self._ears.add(ear)
         return ear
 

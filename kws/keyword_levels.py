@@ -23,9 +23,16 @@ DEFAULT = 0.5
 """Where a card has no threshold for a keyword."""
 
 
+SAME_THRESHOLD, SAME_SENSITIVITY = 1e-6, 0.06
+"""Levels no further apart are the same: sensitivities are shown rounded to 0.1."""
+
+
 @dataclass(frozen=True)
 class LevelRequest:
-    """What somebody asks for, by keyword; a threshold wins over a sensitivity, both over a rate."""
+    """What somebody asks for, by keyword; a threshold or a sensitivity wins over a rate.
+
+    Which of the two is meant where a keyword has both, `one_level_each` finds out.
+    """
 
     threshold: Mapping[str, float] = field(default_factory=dict)
     sensitivity: Mapping[str, float] = field(default_factory=dict)
@@ -98,9 +105,10 @@ def by_keyword(
 ) -> LevelRequest:
     """Return a request for every armed keyword: what names it wins over what is for all.
 
-    Where a threshold and a sensitivity are given alike, the threshold holds. Raises ConfigError:
-    out of range; a rate for all beside a level for all.
+    Raises ConfigError: out of range; two of a threshold, a sensitivity and a rate for all.
     """
+    if _for_all(threshold) and _for_all(sensitivity):
+        raise ConfigError("give either one threshold for all or one sensitivity, not both")
     for what, wanted in {"threshold": threshold, "sensitivity": sensitivity}.items():
         if false_alarms is not None and _for_all(false_alarms) and _for_all(wanted):
             raise ConfigError(f"give either one {what} for all or false alarms per hour, not both")
@@ -115,12 +123,46 @@ def by_keyword(
             eager[name] = sensitivity
     _check("threshold", levels, 0, 1)
     _check("sensitivity", eager, LOWEST, HIGHEST)
-    eager = {name: value for name, value in eager.items() if name not in levels}
     if isinstance(false_alarms, Mapping):
         return LevelRequest(levels, eager, false_alarms)
     return LevelRequest(
         levels, eager, {} if false_alarms is None else dict.fromkeys(armed, false_alarms)
     )
+
+
+def one_level_each(
+    wanted: LevelRequest, base: Mapping[str, Shipped], now: Mapping[str, float], where: str = ""
+) -> LevelRequest:
+    """Return the request with a threshold or a sensitivity for each keyword, not both.
+
+    Where a keyword has both, as in what GET /v1/thresholds answers, the one that differs from what
+    holds is meant; the threshold, where they agree. now: the thresholds that hold. where: what
+    errors begin with. Raises ConfigError: both differ, and contradict each other.
+    """
+    threshold, sensitivity = dict(wanted.threshold), dict(wanted.sensitivity)
+    for name in [name for name in threshold if name in sensitivity and name in base]:
+        level, eager = threshold[name], sensitivity[name]
+        if _same_sensitivity(base[name], level, eager):
+            del sensitivity[name]
+        elif is_same_threshold(level, now[name]):
+            del threshold[name]
+        elif _same_sensitivity(base[name], now[name], eager):
+            del sensitivity[name]
+        else:
+            raise ConfigError(
+                f"{where}{name}: the threshold {level:g} and the sensitivity {eager:g} contradict "
+                "each other; give one of them"
+            )
+    return LevelRequest(threshold, sensitivity, wanted.false_alarms)
+
+
+def is_same_threshold(one: float, other: float) -> bool:
+    """Return whether two thresholds are the same but for the rounding of whoever wrote them."""
+    return abs(one - other) <= SAME_THRESHOLD
+
+
+def _same_sensitivity(base: Shipped, threshold: float, sensitivity: float) -> bool:
+    return abs(base.sensitivity(threshold) - sensitivity) <= SAME_SENSITIVITY
 
 
 def merge(

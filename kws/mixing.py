@@ -14,7 +14,8 @@ CANCELLED = 0.1
 """The mean of n independent channels has 1/n of their power. Under this share of that, they
 cancel each other out."""
 AUDIBLE = 1e-6
-"""Mean square (-60 dBFS) from which a frame says something about the channels."""
+"""Mean square (-60 dBFS), without a constant offset, from which a frame says something about the
+channels."""
 _HALF = np.float32(0.5)
 
 
@@ -22,30 +23,36 @@ _HALF = np.float32(0.5)
 class Mixing:
     """What mixing remembers of a stream; a new stream, also after lost audio, begins without.
 
-    length: samples of the frame at hand. powers: the sum of squares in it, by channel; mean: that
-    of the mean of all. only: the channel that is taken alone, from 0; None: the mean is taken.
+    length: samples of the frame at hand. sums, squares: the sums of its samples and of their
+    squares, by channel; those of the mean of all channels come last. only: the channel that is
+    taken alone, from 0; None: the mean is taken.
     """
 
     length: int = 0
-    powers: tuple[float, ...] = ()
-    mean: float = 0.0
+    sums: tuple[float, ...] = ()
+    squares: tuple[float, ...] = ()
     only: int | None = None
 
     def after(self, piece: Samples, mean: Samples, frame: int) -> Mixing:
         """Return what is remembered after a piece of a frame [n, channels] and its mean [n]."""
-        columns = (piece[:, number] for number in range(piece.shape[1]))
-        powers = tuple(
-            float(column.dot(column)) + before
-            for column, before in zip(columns, self.powers or [0.0] * piece.shape[1], strict=True)
-        )
-        total = self.mean + float(mean.dot(mean))
+        # In float64: a small change beside a large constant offset would drown in rounding errors.
+        columns = [piece[:, number].astype(np.float64) for number in range(piece.shape[1])]
+        columns.append(mean.astype(np.float64))
+        zeros = [0.0] * len(columns)
+        sums = [float(each.sum()) for each in columns]
+        squares = [float(each.dot(each)) for each in columns]
+        sums = [a + b for a, b in zip(sums, self.sums or zeros, strict=True)]
+        squares = [a + b for a, b in zip(squares, self.squares or zeros, strict=True)]
         length = self.length + len(piece)
         if length < frame:
-            return Mixing(length, powers, total)
+            return Mixing(length, tuple(sums), tuple(squares))
+        # Without each channel's constant offset, which nobody hears: two opposite ones are no sign
+        # of a wire that is the wrong way round.
+        *powers, total = (a - b * b / max(1, length) for a, b in zip(squares, sums, strict=True))
         expected = sum(powers) / len(powers) ** 2
         if total >= CANCELLED * expected or sum(powers) < AUDIBLE * length * len(powers):
             return Mixing()
-        return Mixing(powers=powers, only=powers.index(max(powers)))
+        return Mixing(sums=tuple(sums), only=powers.index(max(powers)))
 
 
 def mix(samples: Samples, rate: int, before: Mixing) -> tuple[Samples, Mixing]:
@@ -54,7 +61,7 @@ def mix(samples: Samples, rate: int, before: Mixing) -> tuple[Samples, Mixing]:
     Where their mean is next to nothing, one of them is wired the wrong way round: from then on the
     loudest is taken alone.
     """
-    if len(before.powers) != samples.shape[1]:
+    if len(before.sums) != samples.shape[1] + 1:
         before = Mixing()
     if before.only is not None:
         return np.ascontiguousarray(samples[:, before.only]), before

@@ -18,7 +18,8 @@ from kws.sensitivity import HIGHEST, LOWEST
 class Overrides(Strict, frozen=True):
     """A small JSON file that replaces thresholds and decision parameters of a card.
 
-    sensitivity: by keyword, 0 to 100; a threshold for the same keyword wins.
+    sensitivity: by keyword, 0 to 100. Of a threshold and a sensitivity for the same keyword the one
+    that differs from the card's is meant; two that differ and contradict each other are refused.
     """
 
     thresholds: dict[str, float] = msgspec.field(default_factory=dict)

@@ -54,9 +54,10 @@ class Spotter:
     model: a model, its path, or several of either; None is the bundled one. They are shared,
         the spotter only holds the stream's state.
     keywords: which to spot; None is all. threshold: one for all, or by keyword. sensitivity: the
-        same as 0..100, where 50 is what ships; a threshold wins. false_alarms: per hour; picks the
-        card's thresholds for it. wake: commands count only after this word, or one of these, at
-        the card's own thresholds for that. gate: `webrtc`, `none`; None is what the model says.
+        same as 0..100, where 50 is what ships; where a keyword has both, the one that differs from
+        its card holds. false_alarms: per hour; picks the card's thresholds for it. wake: commands
+        count only after this word, or one of these, at the card's own thresholds for that.
+    gate: `webrtc`, `none`; None is what the model says.
     channel: from 1, or "mean"; None is the mean of up to two, else the first. device: the
         microphone's name, for `run` and iteration. overrides: path of a JSON file with
         thresholds and decision parameters. verify: a window model that judges what the first

@@ -11,7 +11,16 @@ import msgspec
 
 from kws.card import Card
 from kws.errors import ConfigError, KwsWarning
-from kws.keyword_levels import LevelRequest, Levels, at_rates, by_keyword, merge, shipped
+from kws.keyword_levels import (
+    LevelRequest,
+    Levels,
+    at_rates,
+    by_keyword,
+    is_same_threshold,
+    merge,
+    one_level_each,
+    shipped,
+)
 from kws.overrides import Overrides, read_overrides
 from kws.roles import Names, find_roles, known, near
 
@@ -27,6 +36,30 @@ def check_words(
     for word in sorted({*overrides.thresholds, *overrides.sensitivity} - {*names}):
         text = f"{path}: unknown keyword {word!r} is ignored; {near(word, names)}"
         warnings.warn(text, KwsWarning, stacklevel=2)
+
+
+def settle_overrides(
+    overrides: Overrides,
+    cards: Sequence[Card],
+    wake: Names | None,
+    path: str | os.PathLike[str] | None,
+) -> Overrides:
+    """Return the overrides with a threshold or a sensitivity for each keyword, not both.
+
+    Where one has both, the one that differs from the card's is meant. path: that of the override
+    file. Raises ConfigError: both differ, and contradict each other.
+    """
+    names = [label.name for one in cards for label in one.keywords]
+    base = shipped(cards, find_roles(cards, names, wake), after_wake=wake is not None)
+    found = one_level_each(
+        LevelRequest(overrides.thresholds, overrides.sensitivity),
+        base,
+        {name: each.threshold for name, each in base.items()},
+        "" if path is None else f"{path}: ",
+    )
+    return msgspec.structs.replace(
+        overrides, thresholds=dict(found.threshold), sensitivity=dict(found.sensitivity)
+    )
 
 
 @dataclass(frozen=True)
@@ -60,9 +93,11 @@ class Settings:
         wake: Names | None = None,
         overrides: str | os.PathLike[str] | Overrides | None = None,
     ) -> None:
-        changed = read_overrides(overrides)
+        wake = wake if wake is None or isinstance(wake, str) else list(wake)
+        changed, path = read_overrides(overrides), None
         if not isinstance(overrides, Overrides):
-            check_words(changed, cards, overrides)
+            check_words(changed, cards, path := overrides)
+        changed = settle_overrides(changed, cards, wake, path)
         self._cards, self._wake, self._changed = cards, wake, changed
         self.needs_wake = wake is not None
         self.rules = [msgspec.structs.replace(one.decision, **changed.decision) for one in cards]
@@ -78,7 +113,9 @@ class Settings:
         for each in wanted.values():
             if isinstance(each, Mapping):
                 known(each, self._roles, "keyword")
-        return by_keyword(self._roles, **wanted)
+        base = shipped(self._cards, self._roles, after_wake=self.needs_wake)
+        now = {name: each.threshold for name, each in base.items()}
+        return one_level_each(by_keyword(self._roles, **wanted), base, now)
 
     def _arrange(self, roles: dict[str, str], request: LevelRequest) -> None:
         """Arm these keywords, at these levels; where that makes no sense, nothing changes."""
@@ -134,6 +171,24 @@ class Settings:
     def check(self, keyword: str) -> None:
         """Raise ConfigError, with the near names, where there is no such keyword."""
         known(keyword, [label.name for one in self._cards for label in one.keywords], "keyword")
+
+    def differences(self, wanted: LevelRequest) -> LevelRequest:
+        """Return a request with one level for each keyword, relative to the levels that hold now.
+
+        A keyword for which it asks both the threshold and the sensitivity that hold is left out.
+        Raises ConfigError: there is no such keyword; the two of one contradict each other.
+        """
+        known([*wanted.threshold, *wanted.sensitivity], self._roles, "keyword")
+        found = one_level_each(wanted, self._base, self._levels)
+        both = {*wanted.threshold} & {*wanted.sensitivity}
+        return LevelRequest(
+            {
+                name: level
+                for name, level in found.threshold.items()
+                if name not in both or not is_same_threshold(level, self._levels[name])
+            },
+            found.sensitivity,
+        )
 
     def set_threshold(self, threshold: Levels) -> None:
         """Replace the thresholds of all, or of those that are named. Raises ConfigError."""

@@ -208,7 +208,7 @@ def test_a_sensitivity_holds_and_is_kept_in_place_of_a_threshold(tmp_path):
         kept_at_first = kept(home)
         [spotter] = [each._hearing.spotter for each in home.daemon._ears._listeners.values()]
         until(lambda: spotter.thresholds == answer["thresholds"])
-        asked(home, {"thresholds": {"yes": 0.7}, "sensitivity": {"yes": 1, "jarvis": 100}})
+        asked(home, {"thresholds": {"yes": 0.7}, "sensitivity": {"yes": 75, "jarvis": 100}})
     with living(tmp_path) as home:
         again = home.ask("GET", "/v1/thresholds")[2]
 
@@ -220,6 +220,35 @@ def test_a_sensitivity_holds_and_is_kept_in_place_of_a_threshold(tmp_path):
     assert kept_at_first == {"sensitivity": {"yes": 75, "no": 50}}
     assert again["thresholds"]["yes"] == 0.7
     assert again["sensitivity"] == {"yes": pytest.approx(42.0, abs=0.1), "no": 50, "jarvis": 100}
+
+
+def test_of_what_was_answered_the_level_that_was_changed_holds(tmp_path):
+    """A client may send all of it back; what it did not change is not kept either."""
+    with living(tmp_path) as home:
+        asked(home, {"sensitivity": {"no": 60}})
+        before = home.ask("GET", "/v1/thresholds")[2]
+        same = asked(home, before)
+        kept_when_same = kept(home)
+        eager = asked(home, {**before, "sensitivity": {**before["sensitivity"], "yes": 75}})
+        strict = asked(home, {**eager[1], "thresholds": {**eager[1]["thresholds"], "no": 0.9}})
+        changed = {"thresholds": {"no": 0.8}, "sensitivity": {"no": 70}}
+        refused, why = asked(home, changed)
+        after = home.ask("GET", "/v1/thresholds")[2]
+
+    assert (same[0], same[1]) == (200, before)
+    assert kept_when_same == {"sensitivity": {"no": 60}}
+    assert eager[1]["sensitivity"] == {**before["sensitivity"], "yes": 75}
+    assert eager[1]["thresholds"]["no"] == before["thresholds"]["no"]
+    assert strict[1]["thresholds"] == {**eager[1]["thresholds"], "no": 0.9}
+    assert (refused, why) == (
+        422,
+        {
+            "error": "no: the threshold 0.8 and the sensitivity 70 contradict each other; "
+            "give one of them"
+        },
+    )
+    assert after == strict[1]
+    assert kept(home) == {"thresholds": {"no": 0.9}, "sensitivity": {"yes": 75}}
 
 
 def test_the_config_may_name_the_file(tmp_path):

@@ -201,6 +201,26 @@ def test_channels_that_differ_are_averaged():
         assert np.allclose(audio.mean(axis=1), out, atol=1e-6)
 
 
+@pytest.mark.parametrize("offset", [0.02, 0.4])
+def test_opposite_constant_offsets_are_no_opposite_phase(offset):
+    """In near-silence, what two cheap inputs add to their channels is all that there is."""
+    offsets = np.float32([offset, -offset])
+    quiet = np.stack([1e-3 * sound(OUT), 1e-3 * sound(OUT, seed=2)], axis=1).astype(np.float32)
+    out = joined(Resampler(OUT).process(Block(quiet + offsets, 0, OUT)))
+
+    assert np.allclose((quiet + offsets).mean(axis=1), out, atol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [0.02, 0.4])
+def test_equal_constant_offsets_hide_no_opposite_phase(offset):
+    """Their mean is loud, but nothing of what is said is left in it."""
+    audio = OPPOSITE * np.float32([0.5, 0.55]) + np.float32(offset)
+    with pytest.warns(KwsWarning, match="opposite phase.*channel 2"):
+        out = joined(Resampler(OUT).process(Block(audio, 0, OUT)))
+
+    assert np.array_equal(audio[OUT // 10 :, 1], out[OUT // 10 :])
+
+
 def test_another_stream_begins_anew():
     """Neither a jump nor a reset nor refused audio leaves a trace of the channel that was taken."""
     with pytest.warns(KwsWarning):

@@ -1,5 +1,6 @@
 """Sensitivity: 0 to 100 becomes a threshold and back, along a card's operating points."""
 
+import json
 import math
 
 import numpy as np
@@ -167,29 +168,54 @@ def fixed(shipped, sensitivity):
     ("options", "found"),
     [
         (
-            {"threshold": {"yes": 0.9}, "sensitivity": {"yes": 75, "no": 75}},
+            {"threshold": {"yes": 0.9}, "sensitivity": {"yes": 50, "no": 75}},
             {"yes": 0.9, "no": 0.5},
         ),
+        ({"threshold": {"yes": 0.6}, "sensitivity": {"yes": 75}}, {"yes": 0.3}),
+        ({"threshold": {"yes": 0.3}, "sensitivity": {"yes": 75.04}}, {"yes": 0.3}),
         ({"threshold": 0.9, "sensitivity": {"no": 75}}, {"yes": 0.9, "no": 0.5, "jarvis": 0.9}),
         ({"threshold": {"jarvis": 0.9}, "sensitivity": 75}, {"yes": 0.3, "no": 0.5, "jarvis": 0.9}),
-        ({"threshold": 0.9, "sensitivity": 75}, dict.fromkeys(["yes", "no", "jarvis"], 0.9)),
         ({"false_alarms": {"yes": 4, "no": 4}, "sensitivity": {"yes": 50}}, {"no": 0.5}),
         ({"false_alarms": {"yes": 4}}, {"yes": 0.3}),
     ],
 )
-def test_raw_thresholds_win_and_what_names_a_keyword_wins_over_what_is_for_all(options, found):
+def test_what_names_a_keyword_wins_and_of_two_levels_what_differs_from_the_card(options, found):
     assert levels(**options) == found
 
 
 def test_a_later_place_wins_whatever_it_says(tmp_path):
     """The card, the override file, false alarms, the user: thresholds and sensitivities alike."""
     file = tmp_path / "o.json"
-    file.write_text('{"thresholds": {"yes": 0.9}, "sensitivity": {"no": 75, "yes": 1}}')
+    file.write_text('{"thresholds": {"yes": 0.9}, "sensitivity": {"no": 75, "yes": 50}}')
 
     assert levels(overrides=file) == {"yes": 0.9, "no": 0.5}
     assert levels(overrides=file, sensitivity={"yes": 75}) == {"yes": 0.3, "no": 0.5}
     assert levels(overrides=file, threshold={"no": 0.7}) == {"yes": 0.9, "no": 0.7}
     assert levels(overrides=file, false_alarms={"yes": 4}) == {"yes": 0.3, "no": 0.5}
+
+
+@pytest.mark.parametrize("wake", [None, "jarvis"])
+def test_what_a_service_answers_does_for_an_override_file(tmp_path, wake):
+    """It has a threshold and a sensitivity for each word: the one that somebody changed holds."""
+    found = Settings([CARD], wake=wake)
+    said = {"thresholds": found.levels, "sensitivity": {**found.sensitivities, "yes": 75}}
+    said["thresholds"]["no"] = 0.9
+    (tmp_path / "o.json").write_text(json.dumps(said))
+
+    assert levels(overrides=tmp_path / "o.json", wake=wake) == {"yes": 0.3, "no": 0.9}
+
+
+@pytest.mark.parametrize("armed", [None, "no"])
+def test_a_file_that_contradicts_itself_is_refused(tmp_path, armed):
+    """Also where the word isn't armed yet: it may be at any moment."""
+    (tmp_path / "o.json").write_text('{"thresholds": {"yes": 0.9}, "sensitivity": {"yes": 75}}')
+    with pytest.raises(ConfigError) as refused:
+        Settings([CARD], keywords=armed, overrides=tmp_path / "o.json")
+
+    assert str(refused.value) == (
+        f"{tmp_path}/o.json: yes: the threshold 0.9 and the sensitivity 75 contradict each other; "
+        "give one of them"
+    )
 
 
 @pytest.mark.parametrize(
@@ -208,6 +234,8 @@ def test_an_override_file_that_makes_no_sense_is_refused(text, tmp_path):
         ({"sensitivity": {"no": float("nan")}}, "sensitivity no=nan lies outside"),
         ({"sensitivity": {"nö": 50}}, "did you mean no"),
         ({"sensitivity": 70, "false_alarms": 1}, "not both"),
+        ({"sensitivity": 70, "threshold": 0.9}, "not both"),
+        ({"sensitivity": {"no": 75}, "threshold": {"no": 0.9}}, "no: .* contradict each other"),
     ],
 )
 def test_sensitivities_that_make_no_sense(options, told):

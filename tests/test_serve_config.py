@@ -508,6 +508,11 @@ BAD = [
     (f"{MODEL}thresholds.yess = 0.5", 3, "thresholds: unknown keyword 'yess'; did you mean yes?"),
     (f"{MODEL}keywords = ['no']\nthresholds.yes = 0.5", 4, "thresholds: unknown keyword 'yes'"),
     (f"{MODEL}sensitivity.yess = 50", 3, "sensitivity: unknown keyword 'yess'; did you mean yes?"),
+    (
+        f"{MODEL}thresholds.yes = 0.9\nsensitivity.yes = 75",
+        4,
+        "sensitivity: yes: the threshold 0.9 and the sensitivity 75 contradict each other",
+    ),
     (f"{MODEL}sensitivity = 101", 3, "sensitivity: expected a number"),
     (f"{MODEL}false_alarms = 0.123", 3, "false_alarms: the model has no operating point at 0.123"),
     (f"{MODEL}\n{MODEL}", 4, "model: two models know 'yes'"),

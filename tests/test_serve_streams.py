@@ -26,7 +26,9 @@ class Owner:
     def __init__(self, streams, model, log, name=""):
         self._log, self._name, self.found = log, name, []
         self._some = asyncio.Event()
-        self.ear = streams.open(lambda: Spotter(model), ["yes", "no", "jarvis"], self._told)
+        self.ear = streams.open(
+            lambda: Spotter(model), ["yes", "no", "jarvis"], self._told, protocol="test"
+        )
 
     def _told(self, heard):
         self._log.append((self._name, threading.get_ident()))
@@ -132,7 +134,7 @@ def test_what_goes_wrong_ends_that_stream_alone(streams, models):
 def test_a_spotter_that_can_not_be_made_is_its_streams_affair(streams):
     async def opens():
         found = asyncio.Queue()
-        ear = streams.open(lambda: Spotter("/no/such.onnx"), [], found.put_nowait)
+        ear = streams.open(lambda: Spotter("/no/such.onnx"), [], found.put_nowait, protocol="test")
         ear.hear(noise(0.1), RATE)
         return await asyncio.wait_for(found.get(), PATIENCE_S)
 

@@ -11,7 +11,8 @@ from test_http import accepted, figures, living, message, upgrade
 from test_verifier import said
 from test_wyoming import visit
 
-from kws.card import Label, Threshold
+from kws import selftest
+from kws.card import Label, Threshold, replace
 from kws.serve.build import build
 from kws.serve.config import Config, Listen
 from kws.serve.config import Model as Wanted
@@ -46,14 +47,13 @@ def http(verify):
     return f'[listen]\nverify = "{verify}"\n[http]\nport = 0\n'
 
 
-def counts(home):
+def counts(home, at='{microphone="microphone"}'):
     found = figures(home)
-    at = '{microphone="microphone"}'
     prefix = "kws_verifier_"
     return {
         name.removeprefix(prefix).removesuffix(f"_total{at}"): value
         for name, value in found.items()
-        if name.startswith(prefix)
+        if name.startswith(prefix) and name.endswith(at)
     }
 
 
@@ -138,7 +138,13 @@ def test_streams_over_http_are_verified(tmp_path, verifier):
                 answer.write(b"\x82\xfe" + len(part).to_bytes(2, "big") + bytes(4) + part)
             answer.flush()
             found = [message(answer) for _ in words]
+            done = counts(home, '{stream="http"}')
         assert [each["keyword"] for each in found] == words
+        if verify == "none":
+            assert done == {}
+        else:
+            assert (done["candidates"], done["verified"], done["failures"]) == (2, 1, 0)
+            assert done["calls"] >= 2
 
 
 def test_streams_of_wyoming_are_verified(model, verifier):
@@ -159,6 +165,29 @@ def test_streams_of_wyoming_are_verified(model, verifier):
             streams.close(PATIENCE_S)
         for each in found:
             assert [name for name, _ in each if name != "not-detected"] == words
+        if verify == "none":
+            assert streams.verifiers == {}
+        else:  # of both streams together
+            done = streams.verifiers["wyoming"]
+            assert (done.candidates, done.verified, done.failures) == (4, 2, 0)
+
+
+def test_a_verifier_that_hears_wrongly_ends_the_daemon(tmp_path, model, capsys):
+    """As any other model does; also one whose file holds no self-test is given one at the start."""
+    from kws.cli import main
+
+    path = tones.write(tmp_path / "v.onnx", tones.verifier_card(), hops=10)
+    found = build(Config(model=[Wanted(str(model))], listen=Listen(verify=str(path)))).verifier
+    test = found.model.card.self_test
+    assert selftest.deviation(found.model) == pytest.approx(0, abs=1e-4)
+    test.scores[-1][0] += 0.5
+    tones.write(path, replace(tones.verifier_card(), self_test=test), hops=10)
+    config = tmp_path / "kws.toml"
+    config.write_text(f'[[model]]\npath = "{model}"\n[listen]\nverify = "{path}"\n')
+    code = main(["serve", "--check", "--config", str(config)])
+
+    assert code == 4
+    assert "v.onnx: hears wrongly: its self-test is off by 0.5" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

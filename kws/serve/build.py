@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from pathlib import Path
 
 from kws import selftest
 from kws.card import Card, replace
-from kws.errors import ConfigError
+from kws.errors import ConfigError, ModelError
 from kws.home import expanded
-from kws.keyword_levels import LevelRequest, at_rates, by_keyword, shipped
+from kws.keyword_levels import LevelRequest, at_rates, by_keyword, one_level_each, shipped
 from kws.overrides import Overrides, read_overrides
 from kws.roles import find_roles, known
 from kws.serve import logs
@@ -21,7 +22,7 @@ from kws.session import Model, load
 from kws.sinks import Keyword
 from kws.spotter import Spotter
 from kws.terminal.pace import at_bearable_pace, fit_verifier
-from kws.thresholds import Settings, check_words
+from kws.thresholds import Settings, check_words, settle_overrides
 from kws.verification import VerifierConfig, choose, joint_cards
 
 Words = dict[str, Keyword]
@@ -59,6 +60,11 @@ class Built:
             overrides=self.overrides,
             verify=self.verifier or "none",
         )
+
+    @property
+    def networks(self) -> list[Model]:
+        """All that is run: the models, and their verifier."""
+        return self.models if self.verifier is None else [*self.models, self.verifier.model]
 
     @property
     def fixed(self) -> list[str]:
@@ -103,7 +109,21 @@ def _model(number: int, wanted: Wanted) -> Model:
 
 def _verifier(wanted: str, models: list[Model], words: Words) -> VerifierConfig | None:
     path = wanted if wanted in {"bundled", "none"} else expanded(wanted) if wanted else None
-    return fit_verifier(choose(path, models, words))
+    found = fit_verifier(choose(path, models, words))
+    return None if found is None else _tested_verifier(found)
+
+
+def _tested_verifier(verifier: VerifierConfig) -> VerifierConfig:
+    """Return the verifier with a self-test; without one where it has none and can't be given any.
+
+    Its calls fail then, and meanwhile the first stage decides alone.
+    """
+    try:
+        return replaced(verifier, model=_tested(verifier.model))
+    except ModelError:
+        if verifier.model.card.self_test is not None:
+            raise
+        return verifier
 
 
 def _tested(model: Model) -> Model:
@@ -151,8 +171,9 @@ def _overrides(config: Config, cards: list[Card], kept: Path) -> Overrides:
     """Read the override file that holds, if there is one yet: it may change at any moment."""
     with about("listen", "overrides"):
         found = read_overrides(kept if config.listen.overrides or kept.exists() else None)
+        settled = settle_overrides(found, cards, config.listen.wake or None, kept)
     check_words(found, cards, kept)
-    return found
+    return settled
 
 
 def _settled(config: Config, cards: list[Card], overrides: Overrides) -> Settings:
@@ -194,10 +215,13 @@ def _request(config: Config, cards: list[Card]) -> LevelRequest:
         with about("model", number, "sensitivity"):
             known(each.sensitivity if isinstance(each.sensitivity, dict) else (), armed, "keyword")
         rates = {} if each.false_alarms is None else dict.fromkeys(armed, each.false_alarms)
+        base = shipped([card], armed, after_wake=wake is not None)
         with about("model", number, "false_alarms"):
-            at_rates(shipped([card], armed, after_wake=wake is not None), rates)
+            at_rates(base, rates)
         own = by_keyword(
             armed, threshold=each.thresholds, sensitivity=each.sensitivity, false_alarms=rates
         )
+        with about("model", number, "sensitivity"):
+            own = one_level_each(own, base, {name: at.threshold for name, at in base.items()})
         asked = own.over(asked)
     return asked

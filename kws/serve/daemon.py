@@ -206,7 +206,7 @@ class Daemon:
 
     def _test(self, built: Built) -> None:
         self._tested = time.monotonic()
-        for model in built.models:
+        for model in built.networks:
             off = selftest.deviation(model) or 0.0
             if off > selftest.TOLERANCE:
                 raise DiedError(f"{model.path}: hears wrongly: its self-test is off by {off:.4f}")

@@ -8,7 +8,6 @@ from pathlib import Path
 from kws.errors import ConfigError
 from kws.keyword_levels import LevelRequest
 from kws.overrides import read_overrides, write_overrides
-from kws.roles import known
 from kws.serve.build import Built
 from kws.serve.ears import Ears
 
@@ -31,15 +30,18 @@ def levels_now(built: Built) -> tuple[dict[str, float], dict[str, float]]:
 def retune(built: Built, ears: Ears, wanted: LevelRequest) -> Retuned:
     """Let every microphone hear with these levels, without a reset, and keep them.
 
-    Raises ConfigError: there is no such keyword.
+    What holds already is not kept anew: see `Settings.differences`. Raises ConfigError: there is
+    no such keyword, or its threshold and its sensitivity contradict each other.
     """
+    wanted = built.settings.differences(wanted)
     names = [*wanted.threshold, *wanted.sensitivity]
-    known(names, built.settings.roles, "keyword")
     built.settings.set_threshold(wanted.threshold)
     built.settings.set_sensitivity(wanted.sensitivity)
     ears.do(lambda spotter: spotter.set_threshold(wanted.threshold))
     ears.do(lambda spotter: spotter.set_sensitivity(wanted.sensitivity))
     now = levels_now(built)
+    if not names:
+        return Retuned(*now, None)
     try:
         _keep(built.kept, wanted)
     except ConfigError as error:

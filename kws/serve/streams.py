@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from kws.flow import Detection, Event, VerifierFailed
+from kws.flow import Detection, Event, VerifierFailed, VerifierStats
 from kws.serve.priority import make_way
 from kws.serve.seldom import Seldom
 from kws.steps import Steps, together
@@ -36,6 +36,9 @@ class Streams:
 
     What comes at the same time is heard in one round, on a thread that makes way for our own
     microphones; it begins with the first stream.
+
+    verifiers: by protocol, what the verifiers of all its streams have done; none where there are
+    no verifiers. May be read from any thread.
     """
 
     def __init__(self) -> None:
@@ -43,22 +46,29 @@ class Streams:
         self._closing = False
         self._began = 0.0  # the last round
         self.complaints = Seldom()
+        self.verifiers: dict[str, VerifierStats] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def open(
-        self, make: Callable[[], Spotter], words: Iterable[str], told: Callable[[Heard], None]
+        self,
+        make: Callable[[], Spotter],
+        words: Iterable[str],
+        told: Callable[[Heard], None],
+        *,
+        protocol: str,
     ) -> Ear:
         """Begin a stream for the loop that runs here.
 
         make: its spotter, on the thread of this. words: which are told. told: is called on the
         loop after each turn, with the words of it, or with what went wrong: that ends the stream.
+        protocol: by which it came, and under which it is counted.
         """
         with self._changed:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="streams", daemon=True)
                 self._thread.start()
-        return Ear(self, make, words, told)
+        return Ear(self, make, words, told, protocol)
 
     def close(self, timeout: float) -> None:
         """Hear nothing more."""
@@ -85,10 +95,16 @@ class Streams:
             by_loop: dict[asyncio.AbstractEventLoop, list[_Turn]] = {}
             for turn, failure in zip(turns, failed, strict=True):
                 turn.failure = failure
+                self._count(turn.ear)
                 by_loop.setdefault(turn.ear.loop, []).append(turn)
             for loop, done in by_loop.items():
                 with suppress(RuntimeError):  # it is closed: nobody waits there any more
                     loop.call_soon_threadsafe(_tell, done)
+
+    def _count(self, ear: Ear) -> None:
+        """Add what a stream's verifier has done in a turn."""
+        if (done := ear.verifier_done()) is not None:
+            self.verifiers[ear.protocol] = self.verifiers.get(ear.protocol, VerifierStats()) + done
 
     def _next(self) -> list[_Turn]:
         """Return a turn of each stream for which audio waits; none: it is over."""
@@ -118,14 +134,16 @@ class Ear:
         make: Callable[[], Spotter],
         words: Iterable[str],
         told: Callable[[Heard], None],
+        protocol: str,
     ) -> None:
-        self.loop = asyncio.get_running_loop()
+        self.loop, self.protocol = asyncio.get_running_loop(), protocol
         self.waiting, self.closed = 0, False
         self.pieces: deque[_Piece] = deque()
         self.queued = False
         self._streams, self._make, self._told = streams, make, told
         self._spotter: Spotter | None = None
         self._words, self._armed = frozenset(words), frozenset[str]()
+        self._counted = VerifierStats()
 
     @property
     def full(self) -> bool:
@@ -172,6 +190,14 @@ class Ear:
             self._armed = self._words
             self._spotter.set_keywords(sorted(self._armed))
         return self._spotter
+
+    def verifier_done(self) -> VerifierStats | None:
+        """Return what the verifier has done since this was last asked; None: there is none."""
+        now = None if self._spotter is None else self._spotter.stats.verifier
+        if now is None:
+            return None
+        before, self._counted = self._counted, now
+        return now - before
 
     def wanted(self, events: Sequence[Event]) -> list[Detection]:
         """Return the words that are listened for; log that a verifier fails."""

@@ -139,7 +139,8 @@ PATHS: dict[str, dict[str, Any]] = {
             _json(TUNED),
         ),
         "post": _route(
-            "Let these thresholds or sensitivities hold from now on, and keep them",
+            "Let these thresholds or sensitivities hold from now on, and keep them; of both for a "
+            "keyword the one that differs from what holds",
             _json(TUNED),
             body=_json(TUNING),
         ),

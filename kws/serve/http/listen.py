@@ -54,7 +54,7 @@ class Listen:
         built, heard = self._house.built, asyncio.Queue[Heard]()
         words = [keyword.name for keyword in built.keywords]
         ear = self._house.streams.open(
-            partial(built.spotter, Microphone()), words, heard.put_nowait
+            partial(built.spotter, Microphone()), words, heard.put_nowait, protocol="http"
         )
         try:
             while (samples := await _received(socket)) is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from kws.flow import VerifierStats
 from kws.serve import logs
 from kws.serve.http.house import House
 from kws.serve.tally import BOUNDS_S, Tally
@@ -52,7 +53,13 @@ class Metrics:
         scored = "Hops scored."
         yield from _metric("inferences", scored, ((at, each.inferences) for at, each in tallies))
         yield from _histogram("kws_hop_seconds", "How long a hop took.", tallies)
-        yield from _verifier([(at, each) for at, each in tallies if each.verifier is not None])
+        done = [(at, each.verifier) for at, each in tallies if each.verifier is not None]
+        remote = house.streams.verifiers.copy()
+        yield from _verifier([*done, *(({"stream": by}, remote[by]) for by in sorted(remote))])
+        if done:
+            took = "Time that hops with calls of the verifier took."
+            spent = ((at, each.verifier_s) for at, each in tallies if each.verifier is not None)
+            yield from _metric("verifier_seconds", took, spent)
         words = [
             ({"microphone": at, "keyword": word}, float(count))
             for (at, word), count in sorted(house.words.copy().items())
@@ -73,15 +80,11 @@ class Metrics:
             yield f"process_resident_memory_bytes {resident}"
 
 
-def _verifier(tallies: list[tuple[Labels, Tally]]) -> Iterator[str]:
-    """Give what a verifier has done; where there is none, nothing."""
-    for name, what in VERIFIER.items() if tallies else ():
-        counts = [(at, float(getattr(each.verifier, name))) for at, each in tallies]
-        yield from _metric(f"verifier_{name}", what, counts)
-    if tallies:
-        took = "Time that hops with calls of the verifier took."
+def _verifier(done: list[tuple[Labels, VerifierStats]]) -> Iterator[str]:
+    """Give what verifiers have done; where there is none, nothing."""
+    for name, what in VERIFIER.items() if done else ():
         yield from _metric(
-            "verifier_seconds", took, ((at, each.verifier_s) for at, each in tallies)
+            f"verifier_{name}", what, ((at, float(getattr(each, name))) for at, each in done)
         )
 
 

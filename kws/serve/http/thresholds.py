@@ -27,8 +27,10 @@ Sensitivities = Annotated[dict[str, Annotated[float, Meta(ge=0, le=100)]], Meta(
 
 
 class Wanted(Strict, frozen=True):
-    """What a request may ask for, by keyword. Both for the same keyword: the threshold holds.
+    """What a request may ask for, by keyword.
 
+    Both for the same keyword: the one that differs from what holds now. Two that differ and
+    contradict each other are refused.
     The others are what GET answers beside them; they change nothing.
     """
 

@@ -89,7 +89,7 @@ class Server:
         """Begin a stream. Raises BusyError."""
         if len(self._ears) >= self.settings.max_streams:
             raise BusyError(f"{len(self._ears)} streams are heard already, no more can be")
-        ear = self._streams.open(self.offer.spotter, words, told)
+        ear = self._streams.open(self.offer.spotter, words, told, protocol="wyoming")
         self._ears.add(ear)
         return ear
 
