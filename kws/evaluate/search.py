@@ -116,7 +116,8 @@ def trades(
 
 def _lower(alarms: NDArray[np.float64], more: float) -> NDArray[np.float64]:
     """Return for each place in GRID the log-odds that give so many more false alarms."""
-    return np.interp(alarms + more, alarms[::-1], LOGITS[::-1])
+    lower: NDArray[np.float64] = np.interp(alarms + more, alarms[::-1], LOGITS[::-1])
+    return lower
 
 
 def _not_steep(
