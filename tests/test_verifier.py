@@ -207,7 +207,7 @@ def hear_on(spotter, sound):
 
 
 def test_what_was_refused_is_judged_again_when_it_rises(models, made):
-    """However long a faint tone lasts, it is refused within hold_s; a louder one is heard at once."""
+    """A faint tone is refused within hold_s, however long it lasts; a louder one is heard."""
     sound = [noise(0.5), tone("yes", 3.0, amplitude=0.14), tone("yes", 0.4), noise(0.5)]
     spotter = Spotter(models["stream"], verify=made())
     for piece in sound[:2]:
