@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SMALLEST = 1e-6
 """Scores are told from 0 and 1 no closer than this, about what float32 can."""
 NEVER = -(1 << 62)
+REFUSED = 0.25
+"""Joined scores up to this mean that the verifier heard none of the candidates."""
 
 
 class FusedKeywords:
@@ -34,6 +36,7 @@ class FusedKeywords:
         hops = round(config.timing.hold_s * one.sample_rate) // one.hop + 1
         self._recent = np.zeros((hops, len(self.names)), np.float32)
         self.seen = np.full(len(self.names), NEVER, np.int64)
+        self._hold = round(config.timing.hold_s * one.sample_rate)
         self.configure({}, {})
         self.forget()
 
@@ -52,6 +55,8 @@ class FusedKeywords:
         self._recent[:] = 0
         self.seen[:] = NEVER
         self._at = 0
+        self._now = np.zeros(len(self.names), np.float32)
+        self._refused = np.full(len(self.names), -np.inf)
 
     def take(self, smoothed: Samples, end: int) -> bool:
         """Note a hop's scores; return whether a keyword is a candidate."""
@@ -67,6 +72,25 @@ class FusedKeywords:
     def last(self) -> int:
         """End of the last hop in which an armed keyword was a candidate."""
         return int(self.seen[self.armed].max(initial=NEVER))
+
+    def near(self, end: int) -> NDArray[np.bool_]:
+        """Tell which armed keywords were candidates within `hold_s`."""
+        near: NDArray[np.bool_] = self.armed & (end - self.seen <= self._hold)
+        return near
+
+    def refuse(self, opinion: NDArray[np.float64], end: int) -> bool:
+        """Return whether no candidate's joined score is worth another call; note how high they are.
+
+        opinion: the verifier's log-odds [its labels].
+        """
+        near = self.near(end)
+        self._refused = np.where(near, log_odds(self._recent.max(axis=0)), -np.inf)
+        return not (self.joined(opinion)[near] > REFUSED).any()
+
+    def risen(self, end: int) -> bool:
+        """Tell whether a candidate scores higher than when it was refused, by `rise` at least."""
+        higher = log_odds(self._now) >= self._refused + self._rules.rise
+        return bool((higher & self.near(end)).any())
 
     def joined(self, opinion: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the scores joined with the verifier's; opinion: its log-odds [its labels]."""

@@ -33,7 +33,9 @@ class Verifier:
     `hold_s` after it. In such a stretch the model is called every `every_s`, at most once a hop,
     on the `window` samples that end with the hop: what was withheld by a gate too, zeros from
     before a jump. The mean of its last `calls` log-odds and the highest first score within
-    `hold_s` make the score that is compared; elsewhere that is 0. Where a call fails, or the
+    `hold_s` make the score that is compared; elsewhere that is 0. Where so many calls refuse every
+    candidate of a stretch that has lasted for `hold_s`, the next call is made when the first score
+    of one has risen by `rise`: then a stretch begins anew. Where a call fails, or the
     limit of calls is reached, the first stage decides at its own threshold, until so many calls
     were made again. All of it is counted in audio time: however the audio is cut, the same comes
     out. Lost audio leaves no trace, but the limit of calls runs on over it. Events are known up
@@ -86,8 +88,8 @@ class Verifier:
         self.stats = VerifierStats()
         self._failed = False
         self._made: deque[int] = deque()  # where the calls within LIMIT_S ended
-        self._active = self._fired = self._blind = False
-        self._due = 0
+        self._active = self._fired = self._blind = self._refused = False
+        self._begun = self._due = 0
         self._forget()
 
     def _forget(self) -> None:
@@ -119,20 +121,23 @@ class Verifier:
             if self._active:
                 self._end()
         else:
+            if self._refused and any(keywords.risen(now) for keywords in self._present):
+                self._end()
             if not self._active:
                 self._begin(now)
-            if now >= self._due:
+            if now >= self._due and not self._refused:
                 self._due = now + self._every
                 yield from self._call(now, out)
         out += [self._join(hop) for hop in hops]
 
     def _begin(self, now: int) -> None:
         self._count("candidates")
-        self._active, self._fired, self._blind, self._due = True, False, False, now
+        self._active, self._begun, self._due = True, now, now
+        self._fired = self._blind = self._refused = False
         self._opinions.clear()
 
     def _end(self) -> None:
-        self._active = False
+        self._active = self._refused = False
         if not self._fired:
             self._count("refused")
 
@@ -162,6 +167,10 @@ class Verifier:
                 out.append(VerifierFailed(reason, now / self._rate))
         else:
             self._opinions.append(log_odds(unshifted(scores[0], self._shifts)))
+            if self.judging and now - self._begun >= self._hold:
+                opinion = np.mean(self._opinions, axis=0)
+                refused = [keywords.refuse(opinion, now) for keywords in self._present]
+                self._refused = all(refused)
 
     def _without(self) -> None:
         """Let the first stage decide, until there are calls enough again."""
@@ -180,7 +189,7 @@ class Verifier:
         compared = _smoothed(hop).copy()
         compared[keywords.columns] = 0
         if self._active and (self.judging or self._blind):
-            near = keywords.armed & (hop.end - keywords.seen <= self._hold)
+            near = keywords.near(hop.end)
             if self.judging:
                 scores = keywords.joined(np.mean(self._opinions, axis=0))
             else:

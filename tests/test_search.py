@@ -1,5 +1,7 @@
 """Searching thresholds: peaks, their tail, and a budget of false alarms that is kept."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -103,3 +105,62 @@ def test_equal_peaks_have_a_tail_too():
     expected = [search.expected_alarms(np.full(5, 0.5), level) for level in (0.3, 0.7)]
 
     assert [5, 0] == pytest.approx(expected, abs=0.01)
+
+
+def scored(middles, quiet, per_hour):
+    """Return thresholds without and with the rule for noise, and what each costs there.
+
+    middles: of what keywords score in noise, in log-odds. quiet: utterances beside the 300 in
+    noise, which all score high.
+    """
+    rng = np.random.default_rng(1)
+    noisy = {name: probability(rng.normal(middle, 2, 300)) for name, middle in middles.items()}
+    said = {
+        name: np.concatenate([each, probability(rng.normal(9, 1, quiet[name]))])
+        for name, each in noisy.items()
+    }
+    alarms = {name: probability(rng.exponential(1.0, 40) - 2) for name in noisy}
+    given = {"hours": 2, "per_hour": per_hour}
+    free = search.thresholds(said, alarms, **given)
+    ruled = search.thresholds(said, alarms, **given, noisy=noisy)
+    costs = (search.trades(noisy, alarms, levels, hours=2) for levels in (free, ruled))
+    return free, ruled, *costs
+
+
+def test_no_threshold_costs_too_much_in_noise_for_its_last_tenth_of_a_false_alarm():
+    """A word that noise hides gets a lower threshold; the others' budget pays."""
+    middles = {"hidden": 1.0} | dict.fromkeys("abcd", 6)
+    quiet = {"hidden": 10_000} | dict.fromkeys("abcd", 100)
+    free, ruled, before, after = scored(middles, quiet, 3)
+
+    assert before["hidden"].costs > search.STEEPEST
+    assert all(trade.costs <= search.STEEPEST for trade in after.values())
+    assert ruled["hidden"] < free["hidden"]
+    assert ruled["a"] > free["a"]
+    assert sum(trade.per_hour for trade in after.values()) <= 3.01
+
+
+def test_a_rate_that_leaves_no_room_for_the_rule_is_kept():
+    """Then no word is given up for the others: the dearest last tenth is as cheap as can be."""
+    middles = dict.fromkeys("abcde", 1.0) | {"f": 4.0}
+    quiet = {"a": 3_000} | dict.fromkeys("bcdef", 300)
+    _, _, before, after = scored(middles, quiet, 1)
+    dearest = [max(trade.costs for trade in each.values()) for each in (before, after)]
+
+    assert sum(trade.per_hour for trade in after.values()) <= 1.01
+    assert search.STEEPEST < dearest[1] < 0.7 * dearest[0]
+
+
+def test_a_trade_names_both_thresholds_and_what_lies_between():
+    """A tenth of a false alarm an hour more, and how many fewer are missed in noise."""
+    noisy = {"a": probability(np.linspace(-1, 7, 801))}
+    alarms = {"a": probability(RNG.exponential(1.0, 400) - 2)}
+    trade = search.trades(noisy, alarms, {"a": 0.982}, hours=20)["a"]
+    rates = [search.expected_alarms(alarms["a"], t) / 20 for t in (trade.threshold, trade.lower)]
+
+    assert trade.missed == pytest.approx(5 / 8, abs=0.02)
+    assert trade.per_hour == pytest.approx(rates[0], abs=0.02)
+    assert 0.05 < rates[1] - rates[0] <= search.LAST_TENTH + 0.01
+    assert trade.costs == pytest.approx(
+        (4 - math.log(trade.lower / (1 - trade.lower))) / 8, abs=0.02
+    )

@@ -132,14 +132,12 @@ def test_operating_points_spend_the_false_alarms_where_they_save_most():
         words[at, number % 2] = 0.8 if number % 2 == 0 else 0.9995
         truth.append(match.Word("ab"[number % 2], ends[at] - 0.3, ends[at]))
     track = calibrate.Track(speech, ends)
-    points = calibrate.operating_points(
-        [(calibrate.Track(words, ends), truth)],
-        {"keyword": [track], "wake": [track, track]},
-        ["a", "b"],
-        {"keyword": ["a"], "wake": ["a", "b"]},
-        rates=[0.5, 12.0],
-        smoothing=1,
-    )
+    said = [(calibrate.Track(words, ends), truth)]
+    found = {
+        role: calibrate.find_peaks(said, tracks, ["a", "b"], names, 1)
+        for role, tracks, names in [("keyword", [track], "a"), ("wake", [track, track], "ab")]
+    }
+    points, table = calibrate.operating_points(found, rates=[0.5, 12.0])
 
     assert [("keyword", 12.0), ("wake", 0.5), ("wake", 12.0)] == [
         (point.role, point.false_alarms_per_hour) for point in points
@@ -147,6 +145,9 @@ def test_operating_points_spend_the_false_alarms_where_they_save_most():
     assert points[2].thresholds["a"] < 0.8 < points[2].thresholds["b"]
     assert 0.0 == points[2].miss_rate
     assert [1, 2, 2] == [round(point.measured.hours) for point in points]
+    assert [point.thresholds for point in points] == [
+        {name: trade["threshold"] for name, trade in row["keywords"].items()} for row in table
+    ]
 
 
 def test_the_prior_is_brought_to_the_share_of_the_clips():

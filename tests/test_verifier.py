@@ -206,6 +206,39 @@ def hear_on(spotter, sound):
     return events
 
 
+def test_what_was_refused_is_judged_again_when_it_rises(models, made):
+    """A faint tone is refused within hold_s, however long it lasts; a louder one is heard."""
+    sound = [noise(0.5), tone("yes", 3.0, amplitude=0.14), tone("yes", 0.4), noise(0.5)]
+    spotter = Spotter(models["stream"], verify=made())
+    for piece in sound[:2]:
+        hear_on(spotter, piece)
+    faint = spotter.stats.verifier
+    events = hear_on(spotter, np.concatenate(sound[2:]))
+    (word,) = [event for event in events if is_word(event)]
+
+    assert 0.2 < max(spotter_scores(models, sound[1])) < 0.3
+    assert (faint.candidates, faint.calls) == (1, 5)
+    assert word.keyword == "yes"
+    assert word.time_s - 3.5 < 0.3
+    assert (spotter.stats.verifier.refused, spotter.stats.verifier.verified) == (1, 1)
+
+
+def spotter_scores(models, sound):
+    """What the first stage makes of a sound, smoothed."""
+    events = hear(Spotter(models["stream"], verify="none"), sound)
+    return [float(event.smoothed[0]) for event in events if is_hop(event)]
+
+
+def test_a_second_candidate_is_judged_while_the_first_is_refused(models, made):
+    spotter = Spotter(models["stream"], verify=made())
+    faint = tone("yes", 3.0, amplitude=0.14)
+    second = np.zeros_like(faint)
+    second[2 * RATE : 2 * RATE + RATE // 3] = tone("no", 1 / 3)[: RATE // 3]
+    events = hear_on(spotter, np.concatenate([noise(0.5), faint + second, noise(0.5)]))
+
+    assert ["no"] == words(events)
+
+
 # -- never deaf ------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """The verifier's training: its windows and features, and the whole of it on made-up material."""
 
+import json
 import subprocess
 from copy import deepcopy
 from pathlib import Path
@@ -435,6 +436,8 @@ def test_a_release_is_a_verifier_of_the_bundled_model(tmp_path, monkeypatch):
         (point.role, point.false_alarms_per_hour) for point in found.operating_points
     ]
     assert 0.75 == found.after_wake["yes"].value
+    trades = json.loads((tmp_path / ship.TRADES).read_text(encoding="utf-8"))
+    assert {*KEYWORDS} == {name for point in trades for name in point["keywords"]}
     assert RECIPE["fusion"]["calls"] == found.calls
     assert "int8-rows" == made.card.quantization.scheme
     assert made.card.parity.max_difference < 1e-3

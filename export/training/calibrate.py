@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,55 +146,74 @@ def calibration_tracks(
     return words, {"keyword": speech, "wake": wake}
 
 
-def operating_points(
+@dataclass(frozen=True)
+class Peaks:
+    """How high scores of a role's keywords rose, by keyword.
+
+    said: where each was said; noisy: of that, what was said in noise; alarms: where none was, in
+    so many hours.
+    """
+
+    said: dict[str, NDArray[np.float64]]
+    noisy: dict[str, NDArray[np.float64]]
+    alarms: dict[str, NDArray[np.float64]]
+    hours: float
+
+
+def find_peaks(
     words: Sequence[tuple[Track, Sequence[Word]]],
-    speech: dict[str, Sequence[Track]],
+    speech: Sequence[Track],
     labels: Sequence[str],
-    roles: dict[str, list[str]],
-    *,
-    rates: Sequence[float],
+    names: Sequence[str],
     smoothing: int,
-) -> list[OperatingPoint]:
+) -> Peaks:
+    """Return the peaks of these keywords. words: streams, that in noise last; smoothing: hops."""
+    said, alarms = {}, {}
+    for name in names:
+        column = labels.index(name)
+        said[name] = [
+            peaks.word_peaks(track.score(column, smoothing), track.ends, truth, name)
+            for track, truth in words
+        ]
+        alarms[name] = np.concatenate(
+            [peaks.alarm_peaks(track.score(column, smoothing), track.ends) for track in speech]
+        )
+    return Peaks(
+        {name: np.concatenate(each) for name, each in said.items()},
+        {name: each[-1] for name, each in said.items()},
+        alarms,
+        sum(track.hours for track in speech),
+    )
+
+
+def operating_points(
+    found: Mapping[str, Peaks], *, rates: Sequence[float]
+) -> tuple[list[OperatingPoint], list[dict[str, Any]]]:
     """Find thresholds for each role and rate: as few misses as the false alarms allow.
 
-    words: scores of streams of words, each with its truth. speech: by role, what holds none of its
-    keywords. smoothing: hops. Rates below one in the hours heard are left out. What is measured is
-    told of the audio that the thresholds were found on.
+    found: the peaks of each role. Rates below one in the hours heard are left out. What is
+    measured is told of the audio that the thresholds were found on. No keyword's threshold costs
+    more in noise than `search.STEEPEST` allows, as far as the rate permits: what each costs stands
+    in a table that is returned beside the points.
     """
-    points = []
-    for role, names in roles.items():
-        said = {
-            name: np.concatenate(
-                [
-                    peaks.word_peaks(
-                        track.score(labels.index(name), smoothing), track.ends, truth, name
-                    )
-                    for track, truth in words
-                ]
+    points, table = [], []
+    for role, of in found.items():
+        for rate in search.rates_in(of.hours, rates):
+            chosen = search.thresholds(
+                of.said, of.alarms, hours=of.hours, per_hour=rate, noisy=of.noisy
             )
-            for name in names
-        }
-        alarms = {
-            name: np.concatenate(
-                [
-                    peaks.alarm_peaks(track.score(labels.index(name), smoothing), track.ends)
-                    for track in speech[role]
-                ]
-            )
-            for name in names
-        }
-        hours = sum(track.hours for track in speech[role])
-        for rate in search.rates_in(hours, rates):
-            chosen = search.thresholds(said, alarms, hours=hours, per_hour=rate)
-            events = sum(int((alarms[name] >= level).sum()) for name, level in chosen.items())
-            misses = sum(int((said[name] < level).sum()) for name, level in chosen.items())
+            events = sum(int((of.alarms[name] >= level).sum()) for name, level in chosen.items())
+            misses = sum(int((of.said[name] < level).sum()) for name, level in chosen.items())
             points.append(
                 OperatingPoint(
                     false_alarms_per_hour=rate,
                     role="wake" if role == "wake" else "keyword",
                     thresholds=chosen,
-                    measured=results.rate(events, hours),
-                    miss_rate=round(misses / sum(map(len, said.values())), 4),
+                    measured=results.rate(events, of.hours),
+                    miss_rate=round(misses / sum(map(len, of.said.values())), 4),
                 )
             )
-    return points
+            traded = search.trades(of.noisy, of.alarms, chosen, hours=of.hours)
+            words = {name: asdict(trade) for name, trade in traded.items()}
+            table.append({"role": role, "false_alarms_per_hour": rate, "keywords": words})
+    return points, table

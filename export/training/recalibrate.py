@@ -6,6 +6,7 @@ or release it again afterwards (`python -m export.training.verifier`).
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -19,10 +20,14 @@ from kws.evaluate.cardfile import write_card
 
 def main() -> int:
     """Find thresholds on the calibration split, and write them into the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path(".training"), help="for trades.json")
+    work = parser.parse_args().work
     recipe = tomli.loads(Path(__file__).with_name("bundled.toml").read_text(encoding="utf-8"))
     try:
         model = kws.load()
-        card = ship.calibrated(model, recipe["shipping"])
+        work.mkdir(parents=True, exist_ok=True)
+        card = ship.calibrated(model, recipe["shipping"], work / ship.TRADES)
         write_card(model.path, card)
     except KwsError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 import platform
 import time
 from collections.abc import Sequence
@@ -26,9 +27,12 @@ from kws import card as cards
 from kws import origin, selftest
 from kws.card import Card, Label, Threshold
 from kws.errors import ParityError
+from kws.evaluate import search
 from kws.flow import Samples
 
 ROLES = {"keyword": COMMANDS, "wake": WAKE_WORDS}
+TRADES = "trades.json"
+"""Among the files of a release: what each threshold costs in noise."""
 FLOAT_DRIFT = 1e-4
 """What the float32 graph may differ from torch."""
 STORAGE_DRIFT = 0.1
@@ -63,7 +67,7 @@ def ship(checkpoint: Path, recipe: dict[str, Any], out: Path, cache: Path) -> No
     model = kws.load(path)
     parity = stream.compare(model, network, clips, drift=STORAGE_DRIFT)
     settings = recipe["shipping"]
-    card = cards.replace(calibrated(model, settings), parity=parity)
+    card = cards.replace(calibrated(model, settings, cache / TRADES), parity=parity)
     print(f"{len(card.operating_points)} operating points, parity {parity}")
     write(graph, card, path, overwrite=True)
     made = gate.make(recipe, cache, kws.load(path))
@@ -80,12 +84,12 @@ def ship(checkpoint: Path, recipe: dict[str, Any], out: Path, cache: Path) -> No
     print(f"{out}: {size / 1000:.0f} KB, {len(card.thresholds)} keywords")
 
 
-def calibrated(model: kws.Model, settings: dict[str, Any]) -> Card:
+def calibrated(model: kws.Model, settings: dict[str, Any], table: Path) -> Card:
     """Return the model's card with thresholds from the calibration split.
 
-    In the open, by false alarms an hour, and for commands after a wake word.
+    In the open, by false alarms an hour, and for commands after a wake word. table: see `points`.
     """
-    found = points(model, settings)
+    found = points(model, settings, table=table)
     card = cards.replace(model.card, operating_points=found, thresholds=thresholds(found, settings))
     return after_wake.with_after_wake(card, after_wake.calibrate(model, verify="none"))
 
@@ -163,19 +167,42 @@ def _verify_float(network: XVector, card: Card, clips: Sequence[Samples], cache:
 
 
 def points(
-    model: kws.Model, settings: dict[str, Any], verifier: kws.Model | None = None
+    model: kws.Model,
+    settings: dict[str, Any],
+    verifier: kws.Model | None = None,
+    *,
+    table: Path,
 ) -> list[cards.OperatingPoint]:
-    """Return operating points from the calibration split, of the model or with its verifier."""
+    """Return operating points from the calibration split, of the model or with its verifier.
+
+    table: where it is written as JSON what each threshold costs in noise (see `search.trades`);
+    for those that ship it is printed.
+    """
     hops = round(model.card.decision.smoothing_s * RATE / model.card.hop)
     words, speech = calibrate.calibration_tracks(model, verifier)
-    return calibrate.operating_points(
-        words,
-        speech,
-        model.labels,
-        ROLES,
-        rates=settings["false_alarms"],
-        smoothing=hops if verifier is None else 1,  # what is compared is smoothed already
-    )
+    smoothing = hops if verifier is None else 1  # what is compared is smoothed already
+    peaks = {
+        role: calibrate.find_peaks(words, speech[role], model.labels, names, smoothing)
+        for role, names in ROLES.items()
+    }
+    found, trades = calibrate.operating_points(peaks, rates=settings["false_alarms"])
+    _show_trades(trades, settings)
+    table.write_text(json.dumps(trades, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def _show_trades(trades: Sequence[dict[str, Any]], settings: dict[str, Any]) -> None:
+    """Print what the thresholds that ship cost in noise for the last tenth of a false alarm."""
+    for point in trades:
+        if point["false_alarms_per_hour"] != settings[point["role"]]:
+            continue
+        for name, trade in point["keywords"].items():
+            mark = "" if trade["costs"] <= search.STEEPEST else "  MORE THAN 3 POINTS"
+            print(
+                f"{name:10} {trade['threshold']:.4f}: {trade['per_hour']:.2f} FA/h, misses "
+                f"{trade['missed']:.1%} in noise, {trade['costs']:.1%} less at "
+                f"{trade['lower']:.4f}, {search.LAST_TENTH} FA/h more{mark}"
+            )
 
 
 def thresholds(

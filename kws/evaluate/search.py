@@ -4,29 +4,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kws.errors import DataError
+from kws.evaluate import alarm_tail
 from kws.sensitivity import logit, sigmoid
 
 LOGITS = np.arange(-1.5, 9.01, 0.1)
 GRID: NDArray[np.float64] = 1 / (1 + np.exp(-LOGITS))
 """Thresholds that are tried: 0.18 to 0.9999, evenly spaced in log-odds."""
-TAIL = 12
-"""So many of a keyword's highest peaks say how the number of its false alarms falls off."""
-SHARED = 15
-"""As many peaks the mean of all keywords counts for, where a keyword has few of its own."""
-DOUBT = 60
-"""Of so many peaks, all keywords' together, half of a tail's shape is believed."""
-LIGHTEST = -0.3
-"""The lowest shape of a tail: few peaks can't prove that it ends at once."""
 SPREAD = 4
 """Misses are averaged over so many steps of the grid on either side."""
 
+LAST_TENTH = 0.1
+"""False alarms an hour: what a higher threshold saves must be worth the misses it costs."""
+STEEPEST = 0.03
+"""The share of a keyword's utterances in noise that the last tenth of a false alarm may cost."""
+STEEPER = 0.005
+"""By so much more each time, where the false alarms allowed don't suffice for that."""
+
 Table = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Expected share of misses, and false alarms, at each threshold of GRID."""
+
+
+@dataclass(frozen=True)
+class Trade:
+    """What a keyword's threshold costs in noise for the last tenth of a false alarm an hour.
+
+    per_hour: false alarms expected. missed: share of the utterances in noise. lower: the threshold
+    that gives LAST_TENTH false alarms an hour more; costs: by how much more is missed than there.
+    """
+
+    threshold: float
+    per_hour: float
+    missed: float
+    lower: float
+    costs: float
 
 
 def moved(threshold: float, step: float) -> float:
@@ -40,6 +56,7 @@ def thresholds(
     *,
     hours: float,
     per_hour: float,
+    noisy: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> dict[str, float]:
     """Return thresholds: as few misses as so many false alarms an hour, together, allow.
 
@@ -48,6 +65,9 @@ def thresholds(
     one price of a false alarm is sought, the same for every keyword (the slope that their
     trade-offs share), at which, each choosing its cheapest threshold, all stay within the rate.
     A miss counts as a share of its keyword's utterances: a word of few recordings is no cheaper.
+    noisy: the utterances in noise alone; then no threshold is so high that its last tenth of a
+    false alarm an hour costs more than STEEPEST of them, and the other keywords pay for that.
+    Where the rate doesn't allow it, the share grows until it does.
     Raises DataError: hours too few to speak of such a rate; a keyword that was never said.
     """
     if per_hour * hours < 1:
@@ -58,15 +78,78 @@ def thresholds(
     for name, peaks in said.items():
         if not len(peaks):
             raise DataError(f"no recording says {name!r}: its threshold can't be found")
-    expected = _alarms(alarms)
+    expected = alarm_tail.expected(alarms, LOGITS)
     tables = {name: (_misses(said[name]), expected[name]) for name in said}
+    if noisy is not None:
+        tables = _not_steep(tables, noisy, LAST_TENTH * hours, per_hour * hours)
     chosen = _spend(tables, _cheapest(tables, per_hour * hours), per_hour * hours)
     return {name: round(float(GRID[at]), 4) for name, at in chosen.items()}
 
 
 def expected_alarms(alarms: NDArray[np.float64], threshold: float) -> float:
     """Return how many of such peaks are to be expected over a threshold (see `thresholds`)."""
-    return float(np.interp(logit(threshold), LOGITS, _alarms({"": alarms})[""]))
+    return float(np.interp(logit(threshold), LOGITS, alarm_tail.expected({"": alarms}, LOGITS)[""]))
+
+
+def trades(
+    noisy: Mapping[str, NDArray[np.float64]],
+    alarms: Mapping[str, NDArray[np.float64]],
+    levels: Mapping[str, float],
+    *,
+    hours: float,
+) -> dict[str, Trade]:
+    """Return what thresholds cost in noise. noisy, alarms, hours: as `thresholds` takes them."""
+    expected, found = alarm_tail.expected(alarms, LOGITS), {}
+    for name, level in levels.items():
+        at = int(np.abs(LOGITS - logit(level)).argmin())
+        missed = _misses(noisy[name])
+        lower = float(_lower(expected[name], LAST_TENTH * hours)[at])
+        found[name] = Trade(
+            level,
+            round(float(expected[name][at]) / hours, 3),
+            round(float(missed[at]), 4),
+            round(sigmoid(lower), 4),
+            round(float(missed[at] - np.interp(lower, LOGITS, missed)), 4),
+        )
+    return found
+
+
+def _lower(alarms: NDArray[np.float64], more: float) -> NDArray[np.float64]:
+    """Return for each place in GRID the log-odds that give so many more false alarms."""
+    lower: NDArray[np.float64] = np.interp(alarms + more, alarms[::-1], LOGITS[::-1])
+    return lower
+
+
+def _not_steep(
+    tables: Mapping[str, Table],
+    noisy: Mapping[str, NDArray[np.float64]],
+    more: float,
+    budget: float,
+) -> dict[str, Table]:
+    """Return the tables without the places from which on so few false alarms cost too much.
+
+    There the share of misses is infinite. more: the false alarms that are weighed; budget: those
+    that all keywords may have.
+    """
+    costs = {}
+    for name, (_, alarms) in tables.items():
+        missed = _misses(noisy[name])
+        fewer = np.interp(_lower(alarms, more), LOGITS, missed)
+        costs[name] = np.maximum.accumulate(missed - fewer)
+    steepest = STEEPEST
+    while True:
+        found = {
+            name: (np.where(costs[name] <= steepest, misses, np.inf), alarms)
+            for name, (misses, alarms) in tables.items()
+        }
+        if _total(found, _highest(found)) <= budget or steepest > 1:
+            return found
+        steepest += STEEPER
+
+
+def _highest(tables: Mapping[str, Table]) -> dict[str, int]:
+    """Return the highest place of each keyword that may be taken."""
+    return {name: int(np.flatnonzero(np.isfinite(table[0]))[-1]) for name, table in tables.items()}
 
 
 def _misses(peaks: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -76,62 +159,10 @@ def _misses(peaks: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.convolve(padded, np.full(2 * SPREAD + 1, 1 / (2 * SPREAD + 1)), mode="valid")
 
 
-def _alarms(alarms: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Return the false alarms expected of each keyword at each threshold.
-
-    Few peaks pass a good threshold, and the very highest of them is luck: over the `TAIL` highest
-    the number is taken to fall off, in log-odds, as a generalised Pareto distribution does (peaks
-    over a threshold; Pickands, "Statistical inference using extreme order statistics", 1975), below
-    it is counted. All keywords share its shape, found by the method of moments (Hosking and Wallis,
-    "Parameter and quantile estimation for the generalized Pareto distribution", 1987); where a
-    keyword has few peaks, their common scale counts, too.
-    """
-    levels = {name: np.sort(_log_odds(peaks))[::-1] for name, peaks in alarms.items()}
-    tails = {name: each[: min(TAIL, len(each) - 1) + 1] for name, each in levels.items()}
-    excess = {name: tail[:-1] - tail[-1] for name, tail in tails.items() if len(tail) > 1}
-    shape = _shape(list(excess.values()))
-    mean = float(np.concatenate([np.zeros(0), *excess.values()]).mean()) if excess else 1.0
-    expected = {}
-    for name, each in levels.items():
-        counted = np.searchsorted(-each, -LOGITS, side="right").astype(np.float64)
-        if name in excess:
-            over, base = excess[name], tails[name][-1]
-            average = (over.sum() + SHARED * mean) / (len(over) + SHARED)
-            falling = len(over) * _survival(LOGITS - base, max(average, 1e-3), shape)
-            counted = np.where(base <= LOGITS, falling, counted)
-        expected[name] = counted
-    return expected
-
-
-def _log_odds(peaks: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.array([logit(float(peak)) for peak in peaks], np.float64)
-
-
-def _shape(excess: Sequence[NDArray[np.float64]]) -> float:
-    """Return the shape that tails share, each in units of its mean: 0 is exponential."""
-    scaled = [over / over.mean() for over in excess if len(over) > 1 and over.mean() > 0]
-    if not scaled:
-        return 0.0
-    joined = np.concatenate(scaled)
-    shape = 0.5 * (1 - joined.mean() ** 2 / max(float(joined.var()), 1e-9))
-    # Drawn towards the exponential, the fewer peaks there are: a wrong shape costs false alarms.
-    return float(np.clip(shape, LIGHTEST, 0)) * len(joined) / (len(joined) + DOUBT)
-
-
-def _survival(over: NDArray[np.float64], mean: float, shape: float) -> NDArray[np.float64]:
-    """Return the share of peaks that lie so far over the base; `mean`: of what lies over it."""
-    over = np.maximum(over, 0)
-    if shape > -1e-3:
-        return np.exp(-over / mean)
-    scale = mean * (1 - shape)
-    share: NDArray[np.float64] = np.maximum(1 + shape * over / scale, 0) ** (-1 / shape)
-    return share
-
-
 def _cheapest(tables: Mapping[str, Table], budget: float) -> dict[str, int]:
     """Return the place in GRID of each keyword's threshold, at the lowest price in the budget."""
     low, high = 1e-4, 1e4
-    best = dict.fromkeys(tables, len(GRID) - 1)
+    best = _highest(tables)
     for _ in range(60):
         price = math.sqrt(low * high)
         chosen = {

@@ -48,6 +48,8 @@ DATA = [
 def release(network: Verifier, recipe: dict[str, Any], out: Path, work: Path) -> None:
     """Write the model file: parity proven, thresholds found with the bundled first stage.
 
+    What the thresholds cost in noise is written to trades.json in `work`.
+
     Raises ParityError: the file differs from the network.
     """
     first = kws.load()
@@ -63,7 +65,7 @@ def release(network: Verifier, recipe: dict[str, Any], out: Path, work: Path) ->
     model = kws.load(work / "draft.onnx")
     parity = _parity(network, kws.load(work / "float.onnx"), model)
     print(f"parity: {parity}", flush=True)
-    points = ship.points(first, recipe["release"], model)
+    points = ship.points(first, recipe["release"], model, table=work / ship.TRADES)
     after = after_wake.calibrate(first, verify=model)
     verification = msgspec.structs.replace(
         verification,
