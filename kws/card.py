@@ -27,6 +27,8 @@ DECISION_MOST_S = {
 """Seconds that a decision parameter may be at most: more than anybody needs."""
 WORD_MOST_S = 60.0
 """Seconds that a word, or what the gate delivers after a voice, may last at most."""
+STRIDE_MOST = 10
+"""Hops between two calls at most."""
 HOPS_MOST, SCORES_MOST = 20_000, 4_000_000
 """Hops in a stream model's window, and scores that are smoothed over: these are memory and time."""
 
@@ -140,6 +142,18 @@ class SelfTest(Strict, frozen=True):
     scores: list[list[float]]
 
 
+class Stride(Strict, frozen=True):
+    """Which hops a window model is called at while nothing resembles a keyword.
+
+    hops: it is called at every so many-th hop, counted from the stream's beginning; level: a
+    keyword's unsmoothed score from which the next two hops are heard too. Whatever is heard first
+    after the start or a jump is heard at once. At a hop without a call the last scores stay.
+    """
+
+    hops: int = 2
+    level: float = 0.1
+
+
 class Network(Strict, frozen=True):
     """What rebuilds a trainable network; the graph's initializers are its state dict."""
 
@@ -153,7 +167,9 @@ class Card(Strict, frozen=True):
     labels: none, where the model only gives embeddings. padded_to: what the graph itself pads
     every call to, so that a shorter window costs no less. verification: how a window model
     verifies what a first stage proposes. after_wake: thresholds of commands that count only after
-    a wake word, in place of `thresholds`.
+    a wake word, in place of `thresholds`. encoder: what names the weights of the shared encoder:
+    in the file that holds it, and in every head, whose graph takes its features in place of
+    audio. stride: None calls a window model at every hop.
     """
 
     version: int
@@ -189,11 +205,18 @@ class Card(Strict, frozen=True):
     gate_model: bytes | None = None
     network: Network | None = None
     verification: Verification | None = None
+    encoder: str = ""
+    stride: Stride | None = None
 
     @property
     def keywords(self) -> list[Label]:
         """The labels that can be spotted, in the graph's order."""
         return [label for label in self.labels if label.role != "background"]
+
+    @property
+    def behind(self) -> int:
+        """How far, in samples, a hop's scores may lie behind its end."""
+        return self.latency + (self.stride.hops - 1 if self.stride else 0) * self.hop
 
 
 def replace(card: Card, **changes: object) -> Card:
@@ -256,6 +279,14 @@ def _contradictions(card: Card) -> list[str]:
             value < 0 for value in msgspec.structs.asdict(card.decision).values()
         ),
     }
+    if card.stride is not None:
+        checks |= {
+            "only a window model can have a stride": card.kind != "window",
+            f"its stride must lie between 1 and {STRIDE_MOST} hops": (
+                not 1 <= card.stride.hops <= STRIDE_MOST
+            ),
+            "its stride's level lies outside 0..1": not 0 <= card.stride.level <= 1,
+        }
     checks |= _verification_checks(card)
     return [message for message, wrong in checks.items() if wrong]
 

@@ -60,7 +60,7 @@ class Chain:
     ) -> None:
         cards = [model.card for model in models]
         self.rate = _one_rate(cards)
-        self._latency = max(one.latency for one in cards)
+        self._latency = max(one.behind for one in cards)
         self.smoothing = round(max(rule.smoothing_s for rule in settings.rules) * self.rate)
         self._resampler = Resampler(self.rate, channel=channel)
         self._waits = 0 if verify is None else round(verify.delay_s * self.rate)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Protocol
 
 import numpy as np
 
+from kws.card import replace
 from kws.errors import AudioError
 from kws.flow import Block, Samples, Scores
 from kws.ring import Ring, cut
 from kws.session import Model
 from kws.steps import Run, Steps, alone
+from kws.stride import CallSchedule
 
 SILENCE_S = 0.5
 """What a stream model hears before and after a clip."""
@@ -93,13 +96,19 @@ class StreamClassifier:
 class WindowClassifier:
     """A window model's scores, every `hop` samples. Before the start and a jump lie zeros.
 
-    index: which of the spotter's models this is. hop: None is the card's.
+    Where the card has a stride the model isn't called at every hop: in between the last scores
+    stay, so that each hop has some.
+
+    index: which of the spotter's models this is. hop: None is the card's. schedule: when it is
+    called.
     """
 
     def __init__(self, model: Model, index: int = 0, *, hop: int | None = None) -> None:
         self._model, self._index = model, index
         self.hop = hop or model.card.hop
         self._window = model.card.window
+        self._values = np.zeros(len(model.labels), np.float32)
+        self.schedule = CallSchedule(replace(model.card, hop=self.hop))
         self._ring = Ring(self._window)
         self.reset()
 
@@ -113,11 +122,12 @@ class WindowClassifier:
         self._ring.clear()
         self._ring.push(Block(silence, start - self._window, rate))
         self._start = start
+        self.schedule.begin()
 
     @property
     def latency(self) -> int:
         """Samples that the latest scores may lie behind the input."""
-        return self.hop - 1 + self._model.card.latency
+        return self.hop - 1 + self._model.card.behind
 
     def process(self, block: Block) -> list[Scores]:
         """Return the scores of every hop that became whole."""
@@ -133,16 +143,26 @@ class WindowClassifier:
             end = self._start + self.hop
             already = self._ring.end - block.start
             self._push(block, already, end - block.start)
-            audio = self._ring.view(end - self._window, end)[np.newaxis]
-            values, _ = yield Run(self._model, audio, [])
-            self.inferences += 1
-            out.append(Scores(values[0], self._start, end, block.rate, self._index))
+            if self.schedule.is_due(end):
+                audio = self._ring.view(end - self._window, end)[np.newaxis]
+                values, _ = yield Run(self._model, audio, [])
+                self.inferences += 1
+                self._values = values[0]
+                self.schedule.note(self._values)
+            out.append(Scores(self._values, self._start, end, block.rate, self._index))
             self._start = end
         self._push(block, self._ring.end - block.start, len(block.samples))
 
     def _push(self, block: Block, start: int, end: int) -> None:
         if end > start:
             self._ring.push(Block(block.samples[start:end], block.start + start, block.rate))
+
+
+def at_every_hop(model: Model) -> Model:
+    """Return the model without its stride: it is called at every hop."""
+    dense = copy(model)
+    dense.card = replace(model.card, stride=None)
+    return dense
 
 
 def classifier(model: Model, index: int = 0) -> Classifier:

@@ -105,7 +105,8 @@ def _scores(model: Model, test: SelfTest) -> list[list[float]]:
         raise ModelError(f"{model.path}: its self-test is no mono audio; export it anew")
     if card.kind == "window":
         model = copy(model)
-        model.card = replace(card, hop=max(1, len(audio) // max(1, len(test.scores))))
+        hop = max(1, len(audio) // max(1, len(test.scores)))
+        model.card = replace(card, hop=hop, stride=None)
     try:
         spotter = Spotter(model, gate="none", verify="none")
         found = spotter.process(Block(audio, 0, card.sample_rate))

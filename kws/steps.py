@@ -10,6 +10,7 @@ import numpy as np
 from kws.flow import Samples
 
 if TYPE_CHECKING:
+    from kws.encoder import Encoder
     from kws.session import Model, State
 
 MOST = 8
@@ -44,10 +45,10 @@ def alone(steps: Steps) -> None:
 def together(works: Sequence[Steps]) -> list[Exception | None]:
     """Do all works in turn, the calls of one model at once; return what each failed with.
 
-    Where one fails the others notice nothing.
+    Heads on one encoder are one model. Where one fails the others notice nothing.
     """
     failed: list[Exception | None] = [None] * len(works)
-    asked: dict[Model, list[tuple[int, Run]]] = {}
+    asked: dict[Model | Encoder, list[tuple[int, Run]]] = {}
 
     def go(number: int, answer: Answer | Exception | None) -> None:
         try:
@@ -56,21 +57,34 @@ def together(works: Sequence[Steps]) -> list[Exception | None]:
             failed[number] = error
         else:
             if run is not None:
-                asked.setdefault(run.model, []).append((number, run))
+                asked.setdefault(run.model.encoder or run.model, []).append((number, run))
 
     for number in range(len(works)):
         go(number, None)
     while asked:
-        # The model that most wait for: meanwhile more may come to wait for the others.
-        model = max(asked, key=lambda model: len(asked[model]))
-        waiting = asked.pop(model)
-        size = MOST if model.takes_many else 1
-        for at in range(0, len(waiting), size):
-            batch = waiting[at : at + size]
-            answers = _answers(model, [run for _, run in batch])
-            for (number, _), answer in zip(batch, answers, strict=True):
-                go(number, answer)
+        # What most wait for: meanwhile more may come to wait for the others.
+        network = max(asked, key=lambda network: len(asked[network]))
+        for number, answer in _some(asked, network):
+            go(number, answer)
     return failed
+
+
+def _some(
+    asked: dict[Model | Encoder, list[tuple[int, Run]]], network: Model | Encoder
+) -> list[tuple[int, Answer | Exception]]:
+    """Answer as many of those that wait for a model, or for an encoder, as one call can do for."""
+    waiting = asked.pop(network)
+    model = waiting[0][1].model
+    size = MOST if model.takes_many else 1
+    if model.encoder is None:
+        batch, later = waiting[:size], waiting[size:]
+    else:
+        # The last come first: they ask about windows that the encoder still remembers.
+        batch, later = waiting[-size:], waiting[:-size]
+    if later:
+        asked[network] = later
+    answers = _answers([run for _, run in batch])
+    return [(number, answer) for (number, _), answer in zip(batch, answers, strict=True)]
 
 
 def _next(steps: Steps, answer: Answer | Exception | None) -> Run | None:
@@ -83,11 +97,15 @@ def _next(steps: Steps, answer: Answer | Exception | None) -> Run | None:
         return None
 
 
-def _answers(model: Model, runs: list[Run]) -> list[Answer | Exception]:
-    """Run a model for each; at once, where that succeeds."""
+def _answers(runs: list[Run]) -> list[Answer | Exception]:
+    """Answer calls of one model, or of one encoder's heads; at once, where that succeeds."""
     if len(runs) > 1:
+        model = runs[0].model
         try:
-            return list(_at_once(model, runs))
+            if model.encoder is None:
+                return list(_at_once(model, runs))
+            # It remembers them; each head's own part is small.
+            model.encoder.features(np.concatenate([run.audio for run in runs]))
         except Exception:  # noqa: BLE001, S110 - each alone tells whose trouble it is
             pass
     return [_one(run) for run in runs]

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from kws.card import Card, Label
-from kws.classifiers import SILENCE_S, classifier, classify_clip
+from kws.classifiers import SILENCE_S, at_every_hop, classifier, classify_clip
 from kws.errors import AudioError
 from kws.flow import Block, Samples, Scores
 from kws.resample import Resampler
@@ -108,7 +108,7 @@ def find_peak(model: Model, audio: Iterable[Block]) -> Peak:
             scores = classify_clip(model, first.samples)
             return Peak(scores, scores, first.end, first.samples, 0, card.sample_rate)
         audio = chain([first, second], pieces)
-    search, stage, end = _Search(card), classifier(model), 0
+    search, stage, end = _Search(card), classifier(at_every_hop(model)), 0
     for block in chain(audio, [None]):
         if block is None:  # the last word is known once its silence was heard
             if not end:

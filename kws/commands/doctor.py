@@ -103,8 +103,9 @@ def _model(path: str | None) -> str:
 
     begun = time.perf_counter()
     model = load(path)
+    head = f" on the shared encoder {model.card.encoder}" if model.is_head else ""
     return (
-        f"{model.path.name} with {len(model.keywords)} keywords, "
+        f"{model.path.name} with {len(model.keywords)} keywords{head}, "
         f"loaded in {1000 * (time.perf_counter() - begun):.0f} ms"
     )
 
@@ -115,6 +116,7 @@ def _inference(path: str | None) -> str:
 
     model = load(path)
     seconds, hop = call_seconds(model), model.card.hop / model.card.sample_rate
+    hop *= model.card.stride.hops if model.card.stride else 1
     text = f"{1000 * seconds:.2f} ms for every {1000 * hop:.0f} ms of speech"
     if seconds > hop:
         raise Trouble(f"{text}: this machine is too slow for it; take a smaller model")

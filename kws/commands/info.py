@@ -52,6 +52,8 @@ def _facts(model: Model) -> Iterator[tuple[str, str]]:
         yield "name", ": ".join(part for part in (card.name, card.description) if part)
     yield "kind", f"{card.kind} model of the {card.family} family, {card.activation} scores"
     yield "hears", _lengths(card)
+    if (shared := _encoder(model)) is not None:
+        yield "encoder", shared
     yield from _words(card)
     yield from _after_wake(card)
     if not card.labels:
@@ -103,10 +105,23 @@ def _lengths(card: Card) -> str:
     rate = card.sample_rate
     ahead = f", looks {1000 * card.latency / rate:.0f} ms ahead" if card.latency else ""
     padded = f", each padded to {card.padded_to / rate:g} s" if card.padded_to else ""
-    return (
-        f"{rate} Hz, {card.window / rate:.2f} s at a time{padded}, "
-        f"every {1000 * card.hop / rate:.0f} ms{ahead}"
-    )
+    often = f"every {1000 * card.hop / rate:.0f} ms"
+    if (stride := card.stride) is not None:
+        slow = 1000 * stride.hops * card.hop / rate
+        often += f" near a word, every {slow:.0f} ms while all scores are under {stride.level:g}"
+    return f"{rate} Hz, {card.window / rate:.2f} s at a time{padded}, {often}{ahead}"
+
+
+def _encoder(model: Model) -> str | None:
+    """What it shares with other models, and what that costs."""
+    encoder = model.encoder
+    if encoder is None:
+        return f"{model.card.encoder}, of its own" if model.card.encoder else None
+    if not model.is_head:
+        return f"{encoder.id}, shared with the heads of own words"
+    cost = encoder.card.cost
+    each = "" if cost is None else f", {cost.ms_per_call:.1f} ms a window, once for all heads"
+    return f"a head on the shared encoder {encoder.id} of {encoder.graph.path.name}{each}"
 
 
 def _words(card: Card) -> Iterator[tuple[str, str]]:

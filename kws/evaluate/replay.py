@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+import numpy as np
+
 from kws.chain import Chain
-from kws.classifiers import Classifier, classifier
+from kws.classifiers import Classifier, WindowClassifier, classifier
 from kws.errors import AudioError
 from kws.evaluate.tracks import Track
 from kws.flow import Block, Event, Scores
@@ -22,6 +24,7 @@ from kws.session import Model
 from kws.sources.file import AudioFile
 from kws.steps import Steps
 from kws.stream import Stream
+from kws.stride import CallSchedule
 from kws.thresholds import Settings
 from kws.verification import VerifierConfig
 
@@ -43,18 +46,21 @@ class TrackClassifier:
         """Forget everything heard so far."""
         self.inferences = 0
         self.known: list[int] = []
+        self._schedule = CallSchedule(self._model.card)
+        self._values = np.zeros(len(self._model.labels), np.float32)
         self._live: Classifier | None = None
         self._start = self._next = self._end = 0
 
     @property
     def latency(self) -> int:
         """Samples that the latest scores may lie behind the input."""
-        return self.hop - 1 + self._model.card.latency
+        return self.hop - 1 + self._model.card.behind
 
     def process(self, block: Block) -> list[Scores]:
         """Return the scores of every hop that became whole."""
         if block.start != self._end:
             self._start = self._next = block.start
+            self._schedule.begin()
             self._live = classifier(self._model, self._index)
         self._end = block.end
         out = self._run(self._live, block) if self._live is not None else self._read(block.rate)
@@ -70,8 +76,10 @@ class TrackClassifier:
         out = live.process(block)
         self.inferences += len(out)
         if out:
-            self._next = out[-1].end
+            self._next, self._values = out[-1].end, out[-1].values
             if self._next - self._start >= self._model.card.window:
+                if isinstance(live, WindowClassifier):
+                    self._schedule = live.schedule
                 self._live = None
         return out
 
@@ -81,7 +89,10 @@ class TrackClassifier:
             number, end = self._next // self.hop, self._next + self.hop
             if number >= len(self._track.values):
                 raise AudioError(f"the track ends at {self._next / rate:.2f} s, the audio goes on")
-            out.append(Scores(self._track.values[number], self._next, end, rate, self._index))
+            if self._schedule.is_due(end):
+                self._values = self._track.values[number]
+                self._schedule.note(self._values)
+            out.append(Scores(self._values, self._next, end, rate, self._index))
             self._next = end
         return out
 

@@ -18,6 +18,7 @@ from kws.evaluate.truthfile import Truth
 from kws.evaluate.worst import worst_alarms, worst_missed
 from kws.flow import Detection
 from kws.session import Model
+from kws.stride import strided
 from kws.thresholds import Settings
 from kws.verification import VerifierConfig
 
@@ -174,7 +175,8 @@ class Streams:
             if name in model.labels:
                 hops = round(model.card.decision.smoothing_s * track.rate / track.hop)
                 column = model.labels.index(name)
-                smooth = peaks.smoothed(track.values[:, column : column + 1], hops)[:, 0]
+                scores, _ = strided(track.values, model.card)
+                smooth = peaks.smoothed(scores[:, column : column + 1], hops)[:, 0]
                 return smooth, track.ends() / track.rate
         raise KeyError(name)
 

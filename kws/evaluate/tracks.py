@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import kws
 from kws.chain import Chain
-from kws.classifiers import classifier
+from kws.classifiers import at_every_hop, classifier
 from kws.errors import AudioError, ModelError
 from kws.flow import Block
 from kws.resample import Channel, Resampler
@@ -39,7 +39,7 @@ SUFFIXES = {
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """A recording's scores from silent history, or a part of them.
+    """A recording's scores from silent history, or a part of them: at every hop, stride or not.
 
     values: float32 [hops, labels]; hop k covers the samples [k * hop, (k + 1) * hop) of the
         recording at the model's rate. The last hops hear the silence after it.
@@ -208,7 +208,10 @@ def score(unit: Unit) -> Track:
     first = unit.first * card.hop
     early = max(0, first - -(-card.window // card.hop) * card.hop)
     last = None if unit.last is None else unit.last * card.hop
-    resampler, stage = Resampler(card.sample_rate, channel=unit.channel), classifier(model)
+    resampler, stage = (
+        Resampler(card.sample_rate, channel=unit.channel),
+        classifier(at_every_hop(model)),
+    )
     values = [np.zeros((0, len(card.labels)), np.float32)]
 
     def hear(block: Block) -> int:

@@ -1,8 +1,10 @@
-"""The verifier as a graph: waveform in, scores and embedding out."""
+"""The verifier as a graph, and heads on its encoder: waveform or features in, scores out."""
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import MutableSequence
 from typing import cast
 
 import numpy as np
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export import graph
-from export.training.verifier.network import FRAME, Head, Layer, Verifier, front_end
+from export.training.verifier.network import FRAME, Config, Head, Layer, Verifier, front_end
 
 AFTER = 1600
 """Samples of silence that follow a clip: people's words often end where their clip does."""
@@ -64,7 +66,9 @@ class Attention(nn.Module):
 
 
 class Exported(nn.Module):
-    """Waveform [batch, any] -> scores and embedding; of what is longer, the last window counts.
+    """Waveform [batch, any] -> scores, embedding and the features that any head may hear.
+
+    Of what is longer, the last window counts.
 
     What is shorter, a clip, lies near the window's end, as a word does in use: at most AFTER zeros
     follow it, the rest lies before.
@@ -79,8 +83,8 @@ class Exported(nn.Module):
         self.layers = nn.ModuleList(Attention(cast("Layer", each)) for each in encoder.layers)
         self.head = ExportedHead(network.head)
 
-    def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scores [batch, labels] and embedding [batch, d]."""
+    def forward(self, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return scores [batch, labels], embedding [batch, d], features [batch, steps, width]."""
         config = self.config
         length = torch.as_tensor(audio.shape[1])  # of any call: not a constant of the graph
         start = length + (config.window - length).clamp(0, AFTER)
@@ -90,8 +94,9 @@ class Exported(nn.Module):
         for layer in self.layers:
             x = layer(x)
         x = self.norm(x).reshape(-1, config.steps, config.positions // config.steps, config.width)
-        logits, embedding = self.head(x.mean(2))
-        return logits.softmax(1), embedding
+        features = x.mean(2)
+        logits, embedding = self.head(features)
+        return logits.softmax(1), embedding, features
 
 
 class ExportedHead(nn.Module):
@@ -128,17 +133,61 @@ def float_graph(network: Verifier) -> onnx.ModelProto:
     """Return the verifier as a float32 graph."""
     config = network.config
     example = {"audio": 0.1 * torch.randn(2, config.window)}
-    model = graph.trace(
-        Exported(network.eval()).eval(), example, ["scores", "embedding"], dynamic=True
-    )
-    sizes = {"scores": config.labels, "embedding": config.head_width}
-    del model.graph.output[:], model.graph.value_info[:]
-    model.graph.output.extend(
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
-        for name, size in sizes.items()
-    )
+    outputs = {
+        "scores": [config.labels],
+        "embedding": [config.head_width],
+        "features": [config.steps, config.width],
+    }
+    model = graph.trace(Exported(network.eval()).eval(), example, list(outputs), dynamic=True)
+    _declare(model.graph.output, outputs)
+    del model.graph.value_info[:]
     _form_transform(model)
     return model
+
+
+class ScoringHead(nn.Module):
+    """Features [batch, steps, width] -> scores [batch, labels] and embedding [batch, d]."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self.head = ExportedHead(head)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return softmax scores and embedding."""
+        logits, embedding = self.head(features)
+        return logits.softmax(1), embedding
+
+
+def head_graph(head: Head, config: Config) -> onnx.ModelProto:
+    """Return a head alone as a float32 graph: the encoder's features in, scores and embedding out.
+
+    config: what the head was made with.
+    """
+    shape = [config.steps, config.width]
+    outputs = {"scores": [config.labels], "embedding": [config.head_width]}
+    example = {"features": torch.randn(2, *shape)}
+    model = graph.trace(ScoringHead(head.eval()).eval(), example, list(outputs))
+    _declare(model.graph.input, {"features": shape})
+    _declare(model.graph.output, outputs)
+    del model.graph.value_info[:]
+    return model
+
+
+def _declare(values: MutableSequence[onnx.ValueInfoProto], shapes: dict[str, list[int]]) -> None:
+    """Replace a graph's inputs or outputs by float32 ones with a free batch and these axes."""
+    del values[:]
+    values.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
+        for name, shape in shapes.items()
+    )
+
+
+def encoder_id(network: Verifier) -> str:
+    """Return what names an encoder's weights: 16 hexadecimal digits of their SHA-256."""
+    found = hashlib.sha256()
+    for tensor in network.encoder.state_dict().values():
+        found.update(tensor.detach().cpu().numpy().tobytes())
+    return found.hexdigest()[:16]
 
 
 def _form_transform(model: onnx.ModelProto) -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import kws
 from export.int8.rows import quantize_rows
 from export.training import after_wake, prior, ship
 from export.training.recordings import RATE
-from export.training.verifier.graph import AFTER, float_graph
+from export.training.verifier.graph import AFTER, encoder_id, float_graph
 from export.training.verifier.network import FastLogMel, Verifier
 from export.training.verifier.pretrained import WEIGHTS
 from export.training.vocabulary import LABELS
@@ -34,6 +34,8 @@ FLOAT_DRIFT = 1e-3
 """What a probability of the float32 graph may differ from torch's."""
 AGREEMENT = 0.98
 """The share of clips on which int8 must name the label that float32 names."""
+SAME = 1e-6
+"""What a probability may differ when a file is written again."""
 SHIFTS = np.arange(-4, 2.01, 0.5)
 """What is tried for the logits of `_unknown_` and `_silence_`: proposals are background far more
 often than clips are."""
@@ -113,7 +115,28 @@ def _draft(network: Verifier, first: kws.Model, recipe: dict[str, Any]) -> Card:
         data=[*(origin.Data(*each) for each in [*DATA, *ship.DATA])],
         licence="Apache-2.0",
         languages=["en"],
+        encoder=encoder_id(network),
     )
+
+
+def rewrite(network: Verifier, path: Path, out: Path) -> None:
+    """Write a released file again, its card kept, with the graph that the exporter makes now.
+
+    network: the trained network, as it was before its release shifted its logits. path: the
+    released file. Raises ParityError: scores change, so these are not its weights.
+    """
+    released = kws.load(path)
+    card = cards.replace(released.card, encoder=encoder_id(network))
+    found = card.verification or Verification()
+    _shift(network, found.shifts)
+    graph = float_graph(network)
+    quantize_rows(graph)
+    write(graph, card, out, overwrite=True)
+    clips, made = ship.parity_clips(), kws.load(out)
+    drift = max(float(np.abs(made.scores(c) - released.scores(c)).max()) for c in clips)
+    if drift > SAME:
+        raise ParityError(f"{out}: scores differ by {drift:.2g} from those of {path}")
+    print(f"{out}: scores differ by {drift:.2g} from those of {path} on {len(clips)} clips")
 
 
 def _set_prior(network: Verifier, card: Card, work: Path) -> dict[str, float]:
@@ -121,11 +144,16 @@ def _set_prior(network: Verifier, card: Card, work: Path) -> dict[str, float]:
     path = work / "unshifted.onnx"
     write(float_graph(network), card, path, overwrite=True)
     shifts = prior.fit(kws.load(path), "calibration", SHIFTS)
+    _shift(network, shifts)
+    print(f"logits shifted: {shifts}", flush=True)
+    return shifts
+
+
+def _shift(network: Verifier, shifts: Mapping[str, float]) -> None:
+    """Add to the logits of labels."""
     with torch.no_grad():
         for name, shift in shifts.items():
             network.head.classify.bias[LABELS.index(name)] += shift
-    print(f"logits shifted: {shifts}", flush=True)
-    return shifts
 
 
 def _parity(network: Verifier, float32: kws.Model, int8: kws.Model) -> origin.Parity:
