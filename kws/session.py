@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kws.card import KEY, Card, decode
 from kws.errors import CardError, ModelError
 from kws.flow import Samples
+from kws.foreign import identify, identify_bytes, signature
 from kws.interrupts import begin_call, finish_call
 
 if TYPE_CHECKING:
@@ -207,7 +208,8 @@ def _open(file: Path, content: bytes | None) -> onnxruntime.InferenceSession:
             enable_fallback=0,  # it tries the same once more, and prints to stdout
         )
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no base of their own
-        raise ModelError(f"{file}: is not a readable ONNX model: {_reason(error)}") from None
+        what = identify_bytes(file) or f"is not a readable ONNX model: {_reason(error)}"
+        raise ModelError(f"{file}: {what}") from None
 
 
 def _run_options() -> onnxruntime.RunOptions:
@@ -226,7 +228,7 @@ def _card_text(session: onnxruntime.InferenceSession, file: Path) -> str:
     except UnicodeDecodeError:
         raise CardError(f"{file}: the model card is not UTF-8; export it again") from None
     if text is None:
-        raise CardError(f"{file}: has no model card; make a kws model of it with kws export")
+        raise CardError(f"{file}: {identify(signature(session), str(file))}")
     return str(text)
 
 

@@ -18,9 +18,19 @@ TOP = {"kws", "export", "tests", "benchmarks"} | {
 
 LAYERS = [
     {"errors", "flow"},
-    {"arguments", "block_sizes", "card", "files", "fusion", "home", "interrupts", "jumps"}
-    | {"mixing", "origin", "permissions", "programs", "ring", "roles", "samples", "sensitivity"}
-    | {"steps", "text"},
+    {
+        "arguments",
+        "block_sizes",
+        "card",
+        "files",
+        "foreign",
+        "fusion",
+        "home",
+        "interrupts",
+        "jumps",
+    }
+    | {"mixing", "origin", "permissions", "programs", "ring", "roles", "samples"}
+    | {"sensitivity", "steps", "text"},
     {"session", "gates", "sources"},
     {"resample", "gate", "classifiers", "smoothing", "verifier", "decide"},
     {"locate", "capture", "callbacks", "keyword_levels", "overrides", "thresholds"}
@@ -152,6 +162,7 @@ def test_the_runtime_never_needs_the_exporter():
             "session",
             "errors",
             "flow",
+            "foreign",
             "selftest",
             "gates",
             "mixing",
