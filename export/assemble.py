@@ -17,7 +17,7 @@ import torch
 from onnx import TensorProto, compose, helper
 from torch import Tensor, nn
 
-from export import graph
+from export import OPSET, graph
 from export.families import Original
 from kws.errors import ExportError
 from kws.install_hint import install_hint
@@ -119,7 +119,7 @@ def _by_optimum(original: Original, folder: Path) -> onnx.ModelProto:
             original.optimum,
             target,
             task="audio-classification",
-            opset=graph.OPSET,
+            opset=OPSET,
             do_validation=False,
         )
         return onnx.load(target / "model.onnx", load_external_data=not large)

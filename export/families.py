@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
@@ -13,9 +14,10 @@ import msgspec
 from export import checkpoints
 from export.checkpoint import Checkpoint
 from kws.card import Decision, Gate, Label, Network, Threshold
-from kws.errors import ExportError
+from kws.errors import ExportError, ModelError
 from kws.flow import Samples
 from kws.origin import Data, Strict
+from kws.session import load
 
 if TYPE_CHECKING:
     import onnx
@@ -124,6 +126,7 @@ def find(checkpoint: Checkpoint) -> Family:
     for family in known.values():
         if family.matches(checkpoint):
             return family
+    _explain_model(checkpoint.path)
     _explain(checkpoint, list(known.values()))
     what = checkpoint.architecture or "config.json names no class in `architectures`"
     if not checkpoint.config:
@@ -141,6 +144,17 @@ OTHERS = {
     "Model": "is an encoder without a head",
 }
 """What classes of transformers are by their endings, beside those that name sounds."""
+
+
+def _explain_model(path: Path) -> None:
+    """Raise ExportError where a file is a model: say what it is, and which command takes it."""
+    if path.suffix not in {".onnx", ".tflite"}:
+        return
+    try:
+        load(path)
+    except ModelError as error:
+        raise ExportError(str(error)) from None
+    raise ExportError(f"{path}: is a kws model already; `kws listen --model {path}` runs it")
 
 
 def _explain(checkpoint: Checkpoint, known: Sequence[Family]) -> None:

@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from export import IR, OPSET
 from export.frontends import logmel
 
-OPSET = 17
-IR = 8
-"""The oldest onnxruntime that pyproject.toml allows loads these."""
 LIMIT = 1_900_000_000
 """Bytes of weights up to which a graph is one file; protobuf ends at 2 GiB."""
 SMALL = 1024

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from export import graph
+from export import IR
 from kws import card as cards
 from kws.card import Card
 from kws.errors import ExportError
@@ -31,7 +31,7 @@ def write(model: onnx.ModelProto, card: Card, path: Path, *, overwrite: bool = F
     model = onnx.ModelProto.FromString(model.SerializeToString())
     del model.graph.value_info[:]
     del model.metadata_props[:]
-    model.ir_version = graph.IR
+    model.ir_version = IR
     model.producer_name, model.producer_version = "kws", card.producer
     model.metadata_props.add(key=cards.KEY, value=cards.encode(card))
     try:

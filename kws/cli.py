@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from keyword import iskeyword
 from typing import Annotated, Any
 
 import typer
@@ -51,15 +52,17 @@ class Commands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands."""
-        return [module.name for module in pkgutil.iter_modules(commands.__path__)]
+        names = (module.name for module in pkgutil.iter_modules(commands.__path__))
+        return [name.removesuffix("_") for name in names]  # one that is a word of Python's has it
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return the command, None when there is no such file."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = importlib.import_module(f"{commands.__name__}.{cmd_name}")
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        module = importlib.import_module(f"{commands.__name__}.{name}")
         one = _app()
-        one.command(cmd_name)(getattr(module, cmd_name))
+        one.command(cmd_name)(getattr(module, name))
         return typer.main.get_command(one)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

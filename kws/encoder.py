@@ -13,6 +13,7 @@ import numpy as np
 from kws.card import KEY, Card, decode
 from kws.errors import CardError, ModelError
 from kws.flow import Samples
+from kws.foreign import identify
 from kws.onnx_graph import OnnxGraph
 
 PACKAGED = Path(__file__).parent / "models" / "verifier.onnx"
@@ -124,7 +125,7 @@ def read_card(graph: OnnxGraph) -> Card:
     except UnicodeDecodeError:
         raise CardError(f"{graph.path}: the model card is not UTF-8; export it again") from None
     if text is None:
-        raise CardError(f"{graph.path}: has no model card; make a kws model of it with kws export")
+        raise CardError(f"{graph.path}: {identify(graph.signature, str(graph.path))}")
     return decode(text, where=str(graph.path))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from kws.errors import ModelError
+from kws.foreign import Signature, identify_bytes, signature
 from kws.interrupts import begin_call, finish_call
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class OnnxGraph:
         """Return what the file says under a key. Raises UnicodeDecodeError: it is no UTF-8."""
         found: str | None = self._session.get_modelmeta().custom_metadata_map.get(key)
         return found
+
+    @property
+    def signature(self) -> Signature:
+        """What tells the graph's kind."""
+        return signature(self._session)
 
     def run(self, outputs: list[str], feed: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return outputs. Raises ModelError: it fails; a signal or a time limit has ended it."""
@@ -71,7 +77,8 @@ def _open(file: Path, content: bytes | None) -> onnxruntime.InferenceSession:
             enable_fallback=0,  # it tries the same once more, and prints to stdout
         )
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no base of their own
-        raise ModelError(f"{file}: is not a readable ONNX model: {reason(error)}") from None
+        what = identify_bytes(file) or f"is not a readable ONNX model: {reason(error)}"
+        raise ModelError(f"{file}: {what}") from None
 
 
 def _run_options() -> onnxruntime.RunOptions:

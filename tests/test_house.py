@@ -19,7 +19,7 @@ TOP = {"kws", "export", "tests", "benchmarks", "docs"} | {
 
 LAYERS = [
     {"errors", "flow"},
-    {"arguments", "block_sizes", "card", "files", "fusion", "home", "install_hint"}
+    {"arguments", "block_sizes", "card", "files", "foreign", "fusion", "home", "install_hint"}
     | {"interrupts", "jumps"}
     | {"mixing", "origin", "permissions", "programs", "ring", "roles", "samples", "sensitivity"}
     | {"steps", "stride", "text", "event_json", "levels"},
@@ -151,7 +151,7 @@ def test_the_runtime_never_needs_the_exporter():
     for path in sources("export"):
         training = "training" in path.parts
         allowed = {"card", "origin", "session", "errors", "flow", "selftest", "gates", "mixing"}
-        allowed |= {"roles", "files", "levels", "install_hint"}
+        allowed |= {"roles", "files", "levels", "install_hint", "foreign"}
         allowed |= {"cli"} if module(path) == "export.__main__" else set()
         allowed |= {"spotter", "classifiers", "evaluate"} if training else set()
         allowed |= {"sensitivity", "steps", *kws.__all__} if training else set()

@@ -19,7 +19,7 @@ import onnx
 from onnx import external_data_helper
 from onnxruntime import quantization
 
-from export import graph
+from export import IR, graph
 from export.int8 import weights
 from export.int8.check import GEMM, check
 from export.int8.weights import Scheme
@@ -148,7 +148,7 @@ def _one_file(made: Path, target: Path) -> None:
             f"{target}: would hold {size / 1e9:.1f} GB even as int8, and one file ends at 2 GB; "
             "choose a smaller checkpoint"
         )
-    model.ir_version = graph.IR
+    model.ir_version = IR
     del model.metadata_props[:], model.graph.value_info[:]
     graph.declare_once(model)  # the quantizer names those of Microsoft, which it doesn't use
     onnx.save(model, target)
