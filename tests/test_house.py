@@ -156,6 +156,7 @@ def test_the_runtime_never_needs_the_exporter():
             "gates",
             "mixing",
             "roles",
+            "home",
         }
         allowed |= {"cli"} if module(path) == "export.__main__" else set()
         allowed |= {"spotter", "classifiers", "evaluate"} if training else set()
