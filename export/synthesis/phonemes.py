@@ -1,13 +1,15 @@
 # ruff: noqa: RUF001  phonetic symbols look like letters
-"""English words as Misaki's phonemes, looked up in its dictionaries."""
+"""English words as Misaki's phonemes: from its dictionaries, else as espeak-ng or letters say."""
 
 from __future__ import annotations
 
 import json
+import re
 from functools import cached_property
 from pathlib import Path
 
 from export.packages import Packed, fetch
+from export.synthesis.pronunciation import ACCENTS, ipa, pronounces, spelled, words
 from kws.errors import DataError
 
 DICTIONARIES = Packed(
@@ -19,6 +21,26 @@ DICTIONARIES = Packed(
 )
 OWN = {"jarvis": "ʤˈɑɹvɪs", "alexa": "əlˈɛksə", "on": "ˈɔn", "computer": "kəmpjˈuTəɹ"}
 """Words that the dictionaries lack, or give in a weak form. T is the American tap."""
+
+_FROM_IPA = [
+    ("aɪ", "I"), ("aʊ", "W"), ("eɪ", "A"), ("oʊ", "O"), ("əʊ", "O"), ("ɔɪ", "Y"), ("tʃ", "ʧ"),
+    ("dʒ", "ʤ"), ("ɜːɹ", "ɜɹ"), ("ɜː", "ɜɹ"), ("ɚɹ", "əɹ"), ("ɚ", "əɹ"),
+    ("ɪə", "iə"), ("əl", "ᵊl"), ("ɐ", "ə"),
+    ("ɾ", "T"), ("ʔ", "t"), ("x", "k"), ("ç", "k"), ("r", "ɹ"), ("g", "ɡ"), ("e", "ɛ"), ("o", "ɔ"),
+    ("ː", ""), ("_", ""),
+]  # fmt: skip
+"""espeak-ng's symbols and Misaki's, those that differ (after hexgrad/misaki, espeak.py)."""
+_IPA = re.compile("|".join(symbol for symbol, _ in _FROM_IPA))
+_UNUSED = re.compile(r"\([a-z-]+\)|[\u0300-\u036f]")
+_OPEN_VOWELS = [
+    ("tion", "ʃən"), ("ch", "ʧ"), ("sh", "ʃ"), ("th", "θ"), ("ph", "f"), ("qu", "kw"), ("ck", "k"),
+    ("ai", "I"), ("ay", "I"), ("ei", "A"), ("ey", "A"), ("au", "W"), ("ou", "u"), ("oo", "u"),
+    ("ee", "i"), ("ie", "i"), ("a", "ɑ"), ("e", "ɛ"), ("i", "i"), ("o", "O"), ("u", "u"),
+    ("y", "i"), ("c", "k"), ("j", "ʤ"), ("x", "ks"), ("q", "k"), ("r", "ɹ"), ("g", "ɡ"),
+]  # fmt: skip
+"""Letters as most languages but English read them: names are often from one of those."""
+_OPEN = re.compile("|".join(letters for letters, _ in _OPEN_VOWELS))
+_VOWEL = re.compile("[iɪɛæəɜʌɑɒɔʊuIWAOYᵊ]")
 
 
 class Phonemes:
@@ -50,3 +72,47 @@ class Phonemes:
         if missing:
             raise DataError(f"no pronunciation of {', '.join(missing)}: spell it otherwise")
         return " ".join(self._entries[word] for word in words)
+
+    def variants(self, text: str) -> list[str]:
+        """Return how a text may be pronounced, the likeliest first; any text has at least one.
+
+        Words of the dictionaries have one pronunciation. Others are read as espeak-ng does, if it
+        is here, as a name with open vowels, and by English spelling: nobody knows which is right.
+        Raises DataError: the text holds no word.
+        """
+        found = [
+            [self._entries[word]] if word in self._entries else guesses(word)
+            for word in words(text)
+        ]
+        count = max(map(len, found))
+        joined = (" ".join(each[n % len(each)] for each in found) for n in range(count))
+        return list(dict.fromkeys(joined))
+
+
+def guesses(word: str) -> list[str]:
+    """Return pronunciations of a word that no dictionary has, in Misaki's symbols."""
+    letters = re.sub(r"[^a-z]", "", word)
+    read = [from_ipa(ipa(word, ACCENTS[0]))] if pronounces() else []
+    if letters:
+        doubled = re.sub(r"([b-z])\1", r"\1", letters)
+        read.append(_stressed(_OPEN.sub(lambda m: dict(_OPEN_VOWELS)[m[0]], doubled)))
+        read.append(_stressed(from_ipa(spelled(letters))))
+    read = [each for each in read if _VOWEL.search(each)]
+    if not read:
+        raise DataError(f"no pronunciation of {word}: spell it otherwise, or install espeak-ng")
+    return list(dict.fromkeys(read))
+
+
+def from_ipa(sounds: str) -> str:
+    """Return espeak-ng's symbols as Misaki's."""
+    table = dict(_FROM_IPA)
+    return _IPA.sub(lambda found: table[found[0]], _UNUSED.sub("", sounds))
+
+
+def _stressed(sounds: str) -> str:
+    """Return sounds with the last vowel but one stressed; of one or two vowels, the first."""
+    vowels = [found.start() for found in _VOWEL.finditer(sounds)]
+    if not vowels:
+        return sounds
+    at = vowels[max(0, len(vowels) - 2)]
+    return f"{sounds[:at]}ˈ{sounds[at:]}"

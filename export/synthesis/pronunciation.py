@@ -63,9 +63,19 @@ def pronounced(texts: Sequence[str], accent: str = ACCENTS[0]) -> list[Sounds]:
 
 def _said(lines: list[str], accent: str) -> list[Sounds]:
     """Return the sounds of each line; espeak-ng answers a line with a line, unless it is long."""
+    answers = _printed(lines, accent, "--ipa", "--sep=_")
+    if len(lines) == 1:
+        return [_symbols(" ".join(answers))]
+    if len(answers) != len(lines):
+        return [_said([line], accent)[0] for line in lines]
+    return [_symbols(answer) for answer in answers]
+
+
+def _printed(lines: Sequence[str], accent: str, *options: str) -> list[str]:
+    """Return the lines that espeak-ng prints of the sounds of some lines."""
     try:
         answer = subprocess.run(
-            ["espeak-ng", "-q", "--ipa", "--sep=_", "-v", accent],
+            ["espeak-ng", "-q", *options, "-v", accent],
             input="".join(f"{line}\n" for line in lines),
             capture_output=True,
             encoding="utf-8",
@@ -74,12 +84,17 @@ def _said(lines: list[str], accent: str) -> list[Sounds]:
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise DataError(f"espeak-ng could not pronounce {lines[0]!r}: {error}") from None
-    answers = answer.splitlines()
-    if len(lines) == 1:
-        return [_symbols(" ".join(answers))]
-    if len(answers) != len(lines):
-        return [_said([line], accent)[0] for line in lines]
-    return [_symbols(answer) for answer in answers]
+    return answer.splitlines()
+
+
+def ipa(text: str, accent: str = ACCENTS[0]) -> str:
+    """Return espeak-ng's pronunciation of a text, as it prints it. Raises DataError: it failed."""
+    return " ".join(_printed([text], accent, "--ipa")).strip()
+
+
+def spelled(word: str) -> str:
+    """Return what the letters of a word mostly sound like in English, in symbols of the IPA."""
+    return "".join(_spelled(word)).replace("C", "tʃ").replace("J", "dʒ")
 
 
 def _symbols(ipa: str) -> Sounds:

@@ -62,7 +62,7 @@ def say(voice: Voice, text: str, *, speed: float = 1.0, pitch: float = 0) -> Sam
             raise DataError(f"{voice} took over {PATIENCE_S} s to say {text!r}") from None
     if not len(audio):
         raise DataError(f"{voice}, {text!r}: nothing was said")
-    return _trimmed(soxr.resample(audio, rate * throat, RATE), f"{voice}, {text!r}")
+    return trim_silence(soxr.resample(audio, rate * throat, RATE), f"{voice}, {text!r}")
 
 
 def _plain(voice: Voice, text: str) -> str:
@@ -122,8 +122,11 @@ def _why(stderr: bytes) -> str:
     return f": {found[0]}" if found else ""
 
 
-def _trimmed(audio: Samples, what: str) -> Samples:
-    """Cut what lies more than 50 ms before or after the last sample over -50 dBFS."""
+def trim_silence(audio: Samples, what: str) -> Samples:
+    """Cut what lies more than 50 ms before the first or after the last sample over -50 dBFS.
+
+    Raises DataError: there is no such sample.
+    """
     loud = np.flatnonzero(np.abs(audio) > 10 ** (-50 / 20))
     if not len(loud):
         raise DataError(f"{what}: nothing was said")
