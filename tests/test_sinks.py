@@ -383,7 +383,7 @@ def test_a_reader_of_stdout_that_never_reads_holds_nobody_for_ever(world, monkey
         sink = world.make("jsonl")
         sink.start()
         sent = 0
-        with pytest.raises(SinkError, match="nobody has read it for 0.05 s"):  # noqa: PT012
+        with pytest.raises(SinkError, match=r"nobody has read it for 0\.05 s"):  # noqa: PT012
             for sent in range(10_000):  # noqa: B007
                 sink.send(heard())
         lines = [json.loads(read.readline()) for _ in range(sent)]
