@@ -147,19 +147,22 @@ class Asked(SimpleQueue[Any]):
 class Jack:
     """Where a microphone is plugged in; each one that is opened goes on in the script.
 
-    refuses: so many times nothing is found there.
+    refuses: so many times nothing is found there. delivered: samples that were taken so far.
     """
 
     def __init__(self, clock: Clock, script: Iterator[Step]) -> None:
         self._clock, self._script = clock, script
-        self.refuses = 0
+        self.refuses = self.delivered = 0
 
     def open(self) -> Microphone:
         """Open what is there. Raises DeviceError: nothing is."""
         if self.refuses:
             self.refuses -= 1
             raise DeviceError("there is no microphone: connect one, or start the sound server")
-        return Microphone(self._clock, self._script)
+        return Microphone(self._clock, self._script, self._deliver)
+
+    def _deliver(self, samples: int) -> None:
+        self.delivered += samples
 
 
 class Microphone:
@@ -167,9 +170,11 @@ class Microphone:
 
     live = True
 
-    def __init__(self, clock: Clock, script: Iterator[Step]) -> None:
+    def __init__(
+        self, clock: Clock, script: Iterator[Step], delivered: Callable[[int], object]
+    ) -> None:
         self.rate = RATE
-        self._clock, self._script = clock, script
+        self._clock, self._script, self._delivered = clock, script, delivered
         self._closed, self._end = Ended(clock), 0
         self._zeros, self._events = Zeros(RATE), list[Event]()
 
@@ -211,6 +216,7 @@ class Microphone:
             wall = self._clock.time() - len(samples) / RATE
             piece = Piece(b"", start, len(samples), wall)
             self._events += self._zeros.process(piece, sound=bool(samples.any()))
+            self._delivered(len(samples))
             yield Block(samples, start, RATE, wall)
 
     def _wait(self) -> None:

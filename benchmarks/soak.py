@@ -3,7 +3,9 @@
 The daemon hears a scripted microphone, many times as fast as real time: words, noise, silence,
 digital zeros. Meanwhile the microphone is lost, configs are read again, sinks and a second
 microphone come and go, one sink fails slowly, recordings are kept, the own speaker plays, the
-model tests itself. What is measured is whether anything grows: memory, threads, open files.
+model tests itself. For periods the microphone drops every few seconds, and the disk is full;
+nobody reads stdout or stderr, and one program that is run never ends. What is measured is whether
+anything grows: memory, threads, open files; and whether anything is lost that is not counted.
 """
 
 from __future__ import annotations
@@ -19,11 +21,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.soaked import Soaked
+from benchmarks.soak_counters import DISK
+from benchmarks.soak_faults import MOUNTED, can_mount, small_disk, with_own_mounts
+from benchmarks.soaked import END_S, Soaked
 
 RESULT = Path(__file__).with_suffix(".json")
 MIB = 2**20
@@ -31,8 +36,6 @@ WARM_UP = 0.1
 """The share of the time in which memory may still grow: the allocator settles."""
 LOOKS, LOOK_S = 1200, 0.05
 """So often, at most, it is looked whether what was replaced is gone: a busy machine takes long."""
-END_S = 60.0
-"""So long each thread may take to end."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +77,20 @@ class Samples:
         }
 
 
-def measure(hours: float, warm_up: float) -> dict[str, Any]:
-    """Run the daemon for so many hours of audio."""
+def measure(hours: float, warm_up: float, *, mounted: bool) -> dict[str, Any]:
+    """Run the daemon for so many hours of audio. mounted: its disk can become full."""
     samples, began = Samples(), time.monotonic()
     # Bound, but nobody listens: whoever connects is refused.
-    with tempfile.TemporaryDirectory() as name, socket.socket() as nobody:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        small_disk(Path(name) / DISK, is_real=mounted) as disk,
+        socket.socket() as nobody,
+    ):
         nobody.bind(("127.0.0.1", 0))
         port = nobody.getsockname()[1]
-        soaked = Soaked(Path(name), hours, port, lambda: _look(soaked, samples))
+        soaked = Soaked(Path(name), hours, port, disk, lambda: _look(soaked, samples))
         soaked.run()
-        if soaked.losses < soaked.rounds:
+        if soaked.day.losses < soaked.day.rounds:
             sys.exit("stopped before its end; nothing is written")
         wall = time.monotonic() - began
         left = _left()
@@ -95,16 +102,36 @@ def measure(hours: float, warm_up: float) -> dict[str, Any]:
             "times_real_time": round(3600 * soaked.hours / wall),
             **samples.summary(warm_up),
             "threads_left": left,
-            "told": soaked.told,
-            "losses": soaked.losses,
-            "reloads": soaked.logged("the config was read again"),
-            "reloads_refused": soaked.logged("nothing was changed"),
-            "self_tests": soaked.logged("self-test passed"),
-            "recordings": soaked.recordings,
+            **_happened(soaked),
+            "full_disk": "tmpfs" if mounted else "none: nothing can be mounted here",
             "ticks": soaked.notify.ticks,
             "watchdog_fed": soaked.notify.fed,
             "outlets": soaked.ledger.figures,
         }
+
+
+def _happened(soaked: Soaked) -> dict[str, Any]:
+    """Return what was said and heard, lost and counted."""
+    facts = list(soaked.facts())
+    read_again, refused, tested = soaked.log.counts.values()
+    return {
+        "told": Counter(fact["type"] for fact in facts),
+        "words": {
+            "expected": soaked.day.expected,
+            "heard": sum(
+                fact["type"] == "detection" and fact["microphone"] == "kitchen" for fact in facts
+            ),
+        },
+        "seconds": soaked.seconds,
+        "losses": soaked.day.losses,
+        "flaps": soaked.day.flaps,
+        "reloads": read_again,
+        "reloads_refused": refused,
+        "self_tests": tested,
+        "recordings": soaked.recordings,
+        "facts_on_full_disk": soaked.on_disk,
+        "printed": soaked.printed,
+    }
 
 
 def _look(soaked: Soaked, samples: Samples) -> None:
@@ -122,12 +149,14 @@ def report(result: dict[str, Any]) -> None:
     )
     print(
         f"{sum(told.values())} facts, {told['detection']} of them words; "
-        f"{result['losses']} losses, {result['reloads']} reloads, "
+        f"{result['words']['heard']} of {result['words']['expected']} said in the kitchen; "
+        f"{result['losses']} losses, {result['flaps']} flaps, {result['reloads']} reloads, "
         f"{result['reloads_refused']} refused, "
         f"{result['self_tests']} self-tests"
     )
     for name, each in result["outlets"].items():
         print(f"{name}: {', '.join(f'{count} {what}' for what, count in each.items())}")
+    print(f"seconds: {result['seconds']}; printed: {result['printed']}")
     print(f"memory {warm['rss_mib']:.1f} MiB, grew by {result['growth_mib']:.1f} at most")
     print(f"threads {warm['threads']} -> {end['threads']}, files {warm['files']} -> {end['files']}")
 
@@ -138,10 +167,14 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=24.0, help="of audio")
     parser.add_argument("--warm-up", type=float, default=WARM_UP, help="a share of these")
     parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument(MOUNTED, action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if not options.mounted and can_mount():
+        with_own_mounts("benchmarks.soak", sys.argv[1:])
+    asked = [each for each in sys.argv[1:] if each != MOUNTED]
     result = {
-        "command": " ".join(["python -m benchmarks.soak", *sys.argv[1:]]),
-        **measure(options.hours, options.warm_up),
+        "command": " ".join(["python -m benchmarks.soak", *asked]),
+        **measure(options.hours, options.warm_up, mounted=options.mounted),
         "machine": _machine(),
     }
     report(result)

@@ -5,28 +5,27 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, redirect_stderr
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
-
-from benchmarks.scripted import RATE, Clock, Jack, Step, noise, recorded
-from kws.errors import DeviceError
-from kws.flow import Samples
+from benchmarks.scripted import RATE, Clock, Jack
+from benchmarks.soak_counters import Counted, Ledger, Watched
+from benchmarks.soak_day import PHASES, Actions, Day, attic
+from benchmarks.soak_faults import CountedOutput, LogCounter, SmallDisk, UnreadPipe
+from kws.serve import logs
 from kws.serve.daemon import Daemon
-from kws.serve.notify import Notify
-from kws.serve.outlets import Outlet
-from kws.sources.demo import RECORDING
+from kws.serve.tally import Tally
 
-WORDS = Path(__file__).parent.parent / "tests" / "words"
-ROUND_S = 300.0
-"""About so long is a round: a loss of the microphone, and a new config."""
+LOGGED = ["the config was read again", "nothing was changed", "self-test passed"]
+"""Lines of the log that are counted."""
+UNREAD_S = 0.5
+"""So long a fact waits for whoever reads stdout: time goes faster here."""
+END_S = 60.0
+"""So long each thread may take to end."""
 
 CONFIG = """
 [log]
@@ -40,9 +39,21 @@ path = "{folder}/facts"
 max_mb = 0.1
 keep = 1000
 [[sink]]
+type = "jsonl"
+path = "{disk}/facts"
+max_mb = 0.1
+keep = 1000
+[[sink]]
+type = "jsonl"
+path = "-"
+[[sink]]
 type = "command"
 run = ["true"]
 keywords = ["stop"]
+[[sink]]
+type = "command"
+run = ["sleep", "1000"]
+timeout_s = 0.2
 [[sink]]
 type = "webhook"
 url = "http://127.0.0.1:{port}/"
@@ -50,10 +61,11 @@ retries = 1
 [[microphone]]
 name = "kitchen"
 """
-"""The webhook takes half a second for each fact that it can't post, so its queue overflows."""
+"""The webhook takes half a second for each fact that it can't post, so its queue overflows; so does
+that of the program that never ends. Nobody reads stdout."""
 RECORD = """
 [record]
-folder = "{folder}/heard"
+folder = "{disk}/heard"
 most = 50
 most_mb = 2.0
 """
@@ -74,86 +86,42 @@ BROKEN = """
 type = "jsnol"
 """
 CONFIGS = [RECORD + SECOND, BROKEN, BROKER, RECORD]
-PHASES = len(CONFIGS)
-
-
-class Ledger:
-    """What outlets were given, and what became of it, by name; of those that are gone, too."""
-
-    def __init__(self) -> None:
-        self.figures: defaultdict[str, Counter[str]] = defaultdict(
-            lambda: Counter(given=0, sent=0, failed=0, dropped=0)
-        )
-        self._lock = threading.Lock()
-        self.outlets: list[Counted] = []
-
-    def settle(self, timeout: float) -> None:
-        """Wait until the replaced outlets have ended, each at most for the time limit."""
-        for outlet in [one for one in self.outlets if one.closing]:
-            outlet.join(timeout)
-        self.outlets = [one for one in self.outlets if one.running]
-
-    def add(self, name: str, **counts: int) -> None:
-        """Count on, from any thread."""
-        with self._lock:
-            self.figures[name].update(counts)
-
-
-class Counted(Outlet[Any]):
-    """An outlet that enters its figures."""
-
-    def __init__(self, ledger: Ledger, name: str, *options: Any, **named: Any) -> None:
-        self._ledger = ledger
-        super().__init__(name, *options, **named)
-        ledger.outlets.append(self)
-
-    @property
-    def closing(self) -> bool:
-        """Whether it takes nothing more."""
-        return self._closing
-
-    def put(self, item: Any) -> None:
-        """Queue an item."""
-        if self._wants is None or self._wants(item):
-            self._ledger.add(self.name, given=1)
-        super().put(item)
-
-    def _run(self) -> None:
-        super()._run()
-        self._ledger.add(self.name, sent=self.sent, failed=self.failed, dropped=self.dropped)
-
-
-class Watched(Notify):
-    """Counts how often the daemon looked after everything, and fed the watchdog."""
-
-    def __init__(self) -> None:
-        super().__init__({})
-        self.ticks = self.fed = 0
-
-    def status(self, text: str) -> None:
-        """Take note of a tick."""
-        self.ticks += 1
-
-    def watchdog(self) -> None:
-        """Take note that all was well."""
-        self.fed += 1
+"""One for each phase of the day."""
 
 
 class Soaked:
-    """A daemon in a folder, which hears for a while. port: nobody listens there.
+    """A daemon in a folder, which hears for a while; nobody reads what it prints.
 
-    between: called whenever all is as it was at first; audio waits meanwhile. rounds, losses: how
-    many there are to be, and were.
+    port: nobody listens there. disk: where it writes, becomes full at times. between: called
+    whenever all is as it was at first; audio waits meanwhile.
     """
 
     def __init__(
-        self, folder: Path, hours: float, port: int, between: Callable[[], object]
+        self,
+        folder: Path,
+        hours: float,
+        port: int,
+        disk: SmallDisk,
+        between: Callable[[], object],
     ) -> None:
-        self._folder, self._port, self._between = folder, port, between
-        self.rounds = PHASES * max(1, round(hours * 3600 / ROUND_S / PHASES))
-        self.losses = 0
+        self._folder, self._port, self._disk = folder, port, disk
         self.clock, self.ledger, self.notify = Clock(), Ledger(), Watched()
-        scripts = {"kitchen": self._day(), "attic": attic()}
+        self.log = LogCounter(*LOGGED)
+        self.printed: dict[str, dict[str, int]] = {}
+        self.tally = Tally()
+        self.day = Day(
+            hours,
+            Actions(
+                self._reload,
+                self._playback,
+                self._refuse,
+                disk.fill,
+                disk.free,
+                between,
+                self._stop,
+            ),
+        )
+        scripts = {"kitchen": self.day.kitchen(), "attic": attic()}
         self._jacks = {name: Jack(self.clock, script) for name, script in scripts.items()}
         self._began = self.clock.monotonic()
         self._config = folder / "kws.toml"
@@ -162,15 +130,31 @@ class Soaked:
     def run(self) -> None:
         """Hear all of it. Raises what the daemon dies of."""
         outlet, jacks = partial(Counted, self.ledger), self._jacks
+        stdout, stderr = UnreadPipe(), UnreadPipe()
+        output = CountedOutput(stderr.stream)
+        logs.LOG.addFilter(self.log)
         with ExitStack() as patches:
             self.clock.rule(patches)
             for name in "audience", "keeping":
                 patches.enter_context(patch(f"kws.serve.{name}.Outlet", outlet))
-            log = patches.enter_context((self._folder / "log").open("w", encoding="utf-8"))
-            patches.enter_context(redirect_stderr(log))
+            patches.enter_context(patch("kws.sinks.jsonl.UNREAD_S", UNREAD_S))
+            patches.enter_context(redirect_stdout(stdout.stream))
+            patches.enter_context(redirect_stderr(output))
             self._daemon = Daemon(self._config, lambda one: jacks[one.name].open(), self.notify)
             self._daemon.handle_signals()
             self._daemon.run()
+            output.drain(UNREAD_S)
+        self.tally = next(tally for name, tally in self.tallies if name == "kitchen")
+        writers = [one.thread for one in self.ledger.outlets]
+        self.printed = {
+            "stdout": {"read": len(stdout.lines(writers, END_S))},
+            "stderr": _accounted(output, stderr.lines([output.writer], END_S)),
+        }
+
+    @property
+    def tallies(self) -> list[tuple[str, Tally]]:
+        """What each microphone's audio came to."""
+        return [(name, vital.tally) for name, vital in self._daemon._ears.vitals]  # noqa: SLF001
 
     @property
     def hours(self) -> float:
@@ -178,52 +162,40 @@ class Soaked:
         return (self.clock.monotonic() - self._began) / 3600
 
     @property
-    def told(self) -> Counter[str]:
-        """How many facts of each kind arrived in the file."""
-        found: Counter[str] = Counter()
+    def seconds(self) -> dict[str, float]:
+        """What became of the first microphone's time, by the script and by the daemon's counts."""
+        return {
+            "clock": round(self.clock.monotonic() - self._began, 2),
+            "delivered": round(self._jacks["kitchen"].delivered / RATE, 2),
+            "counted_heard": round(self.tally.audio_s, 2),
+            "counted_lost": round(self.tally.lost_s, 2),
+        }
+
+    def facts(self) -> Iterator[dict[str, Any]]:
+        """Yield the facts in the file that could always be written."""
         for path in self._folder.glob("facts*"):
-            lines = path.read_text(encoding="utf-8").splitlines()
-            found.update(json.loads(line)["type"] for line in lines)
-        return found
+            for line in path.read_text(encoding="utf-8").splitlines():
+                yield json.loads(line)
+
+    @property
+    def on_disk(self) -> int:
+        """How many facts are in the file on the disk that was full at times."""
+        files = self._disk.folder.glob("facts*")
+        return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
 
     @property
     def recordings(self) -> int:
         """How many are kept."""
-        return len(list(self._folder.glob("heard/*/*.flac")))
+        return len(list(self._disk.folder.glob("heard/*/*.flac")))
 
-    def logged(self, text: str) -> int:
-        """Return how often the log says something."""
-        return (self._folder / "log").read_text(encoding="utf-8").count(text)
+    def _playback(self, on: bool) -> None:
+        self._daemon.playback(on)
 
-    def _day(self) -> Iterator[Step]:
-        """What the microphone hears and what happens, round after round."""
-        demo, voices, quiet = recorded(RECORDING), _voices(), noise(10, 0.001)
-        loud, zeros = noise(20, 0.03), np.zeros(20 * RATE, np.float32)
-        for number in range(self.rounds):
-            yield from 6 * [quiet]
-            yield from self._loss(number)
-            yield from [quiet, voices[number % len(voices)], loud, quiet]
-            yield partial(self._reload, number)
-            yield demo
-            yield partial(self._daemon.playback, True)
-            yield demo
-            if number % 2:  # else it ends by itself
-                yield partial(self._daemon.playback, False)
-            yield from [zeros, *10 * [quiet]]
-            if number % PHASES == PHASES - 1:
-                yield self._between
-        yield self._daemon.stop
-        while True:
-            yield quiet
+    def _refuse(self, times: int) -> None:
+        self._jacks["kitchen"].refuses = times
 
-    def _loss(self, number: int) -> list[Step]:
-        """Each in turn of what can befall a microphone."""
-        self.losses += 1
-        gone = DeviceError("kitchen is gone: the sound system ended the recording")
-        stalled = DeviceError("kitchen is gone: no audio for 3 s")
-        away: list[Step] = [partial(setattr, self._jacks["kitchen"], "refuses", 6), gone]
-        ways: list[list[Step]] = [[gone], [3.0, stalled], away, [None], [5.0]]
-        return ways[number % len(ways)]
+    def _stop(self) -> None:
+        self._daemon.stop()
 
     def _reload(self, number: int) -> None:
         self._configure(number)
@@ -231,20 +203,12 @@ class Soaked:
 
     def _configure(self, number: int) -> None:
         text = CONFIG + CONFIGS[number % PHASES]
-        self._config.write_text(text.format(folder=self._folder, port=self._port), "utf-8")
+        names = {"folder": self._folder, "disk": self._disk.folder, "port": self._port}
+        self._config.write_text(text.format(**names), "utf-8")
 
 
-def attic() -> Iterator[Step]:
-    """What the second microphone hears."""
-    demo, quiet = recorded(RECORDING), noise(10, 0.001)
-    while True:
-        yield from [*20 * [quiet], demo]
-
-
-def _voices() -> list[Samples]:
-    """Return what each of the tests' voices says: every word, a second apart."""
-    said = []
-    for folder in sorted(WORDS.glob("*/")):
-        words = [recorded(path) for path in sorted(folder.glob("*.opus"))]
-        said.append(np.concatenate([part for word in words for part in (word, noise(1, 0.001))]))
-    return said
+def _accounted(output: CountedOutput, read: list[str]) -> dict[str, int]:
+    """Return what became of the lines that were logged. unfinished: one that was being written."""
+    notices = sum("lines are missing here" in line for line in read)
+    counts = {"given": output.lines, "read": len(read) - notices, "dropped": output.dropped}
+    return {**counts, "unaccounted": output.lines - counts["read"] - output.dropped}

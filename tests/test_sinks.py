@@ -13,7 +13,7 @@ from telling import FACTS, World, heard, living, until
 
 from kws import programs, sinks
 from kws.errors import ConfigError, SinkError
-from kws.sinks import Fact, Heard
+from kws.sinks import Fact, Heard, jsonl
 
 
 def test_sinks_are_found_by_their_files():
@@ -373,6 +373,26 @@ def test_a_full_disk_leaves_no_half_line(world, tmp_path):
     sink.send(heard("after"))
 
     assert ["before", "after"] == lines(path)
+
+
+def test_a_reader_of_stdout_that_never_reads_holds_nobody_for_ever(world, monkeypatch):
+    """Each fact waits for a while, and counts as failed; when it reads again, all goes on."""
+    monkeypatch.setattr(jsonl, "UNREAD_S", 0.05)
+    reader, writer = os.pipe()
+    with open(writer, "w", encoding="utf-8") as out, open(reader, "rb") as read:
+        monkeypatch.setattr(sys, "stdout", out)
+        sink = world.make("jsonl")
+        sink.start()
+        sent = 0
+        with pytest.raises(SinkError, match=r"nobody has read it for 0\.05 s"):  # noqa: PT012
+            for sent in range(10_000):  # noqa: B007
+                sink.send(heard())
+        lines = [json.loads(read.readline()) for _ in range(sent)]
+        sink.send(heard("stop"))
+        assert json.loads(read.readline())["keyword"] == "stop"
+
+    assert sent > 10
+    assert {line["keyword"] for line in lines} == {"jarvis"}
 
 
 def test_a_full_disk_behind_stdout_glues_no_lines(world, tmp_path, monkeypatch):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -19,6 +21,10 @@ from kws.sinks import FACTS, Around, Fact
 from kws.text import harmless
 
 MEGABYTE = 1_000_000
+UNREAD_S = 10.0
+"""So long a fact waits at most for whoever reads stdout."""
+AT_ONCE = getattr(select, "PIPE_BUF", 4_096)
+"""Bytes that a pipe takes without waiting, once it takes any."""
 
 
 class Settings(Strict, frozen=True):
@@ -99,8 +105,11 @@ class Sink:
     def _print(self, line: bytes) -> None:
         if self._torn:
             line = b"\n" + line
-        self._torn = True  # until all of it is written
-        _write(sys.stdout.fileno(), line)
+        left, until = memoryview(line), time.monotonic() + UNREAD_S
+        while left:
+            _await_reader(sys.stdout.fileno(), until)
+            self._torn = True  # until all of it is written
+            left = left[os.write(sys.stdout.fileno(), left[:AT_ONCE]) :]
         self._torn = False
 
 
@@ -109,3 +118,14 @@ def _write(descriptor: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(descriptor, left) :]
+
+
+def _await_reader(descriptor: int, until: float) -> None:
+    """Wait until so much can be written at once. Raises OSError: nobody reads.
+
+    Otherwise a thread would hang here for ever, and another one after each new config.
+    """
+    if sys.platform == "win32":  # where only sockets can be waited for
+        return
+    if not select.select([], [descriptor], [], max(0.0, until - time.monotonic()))[1]:
+        raise OSError(f"nobody has read it for {UNREAD_S:g} s")
