@@ -106,8 +106,9 @@ class Verification(Strict, frozen=True):
     before scores are joined, for proposals are background far more often than clips are.
     hold_s: how long after a candidate's last hop verification goes on. every_s: between calls
     (rounded to first-stage hops). calls: the verifier's log-odds are the mean over its last so
-    many calls. rise: after calls that refused every candidate there are none until the log-odds of
-    a candidate's first score have risen by so much. calls_per_s: at most, over 10 s of audio.
+    many calls. rest_s: after calls that refused every candidate none is made for so long, unless
+    the log-odds of a candidate's first score rise by `rise`; 0: calls go on. calls_per_s: at most,
+    over 10 s of audio.
     thresholds, operating_points, after_wake: of the joined score.
     """
 
@@ -120,6 +121,7 @@ class Verification(Strict, frozen=True):
     hold_s: float = 0.32
     every_s: float = 0.08
     calls: int = 2
+    rest_s: float = 0.0
     rise: float = 1.0
     calls_per_s: float = 6.0
     thresholds: dict[str, Threshold] = msgspec.field(default_factory=dict)
@@ -320,6 +322,7 @@ def _verification_checks(card: Card) -> dict[str, bool]:
         "its verification's bias must lie between -20 and 20": not abs(found.bias) <= 20,
         "its verification's hold_s must lie between 0 and 2": not 0 <= found.hold_s <= 2,
         "its verification's every_s must lie between 0.01 and 1": not 0.01 <= found.every_s <= 1,
+        "its verification's rest_s must lie between 0 and 10": not 0 <= found.rest_s <= 10,
         "its verification's rise must lie between 0 and 20": not 0 <= found.rise <= 20,
         "its verification's calls must lie between 1 and 10": not 1 <= found.calls <= 10,
         "its verification's calls take longer than hold_s": (

@@ -133,6 +133,7 @@ def _uncalibrated(found: card.Verification) -> card.Verification:
         hold_s=found.hold_s,
         every_s=found.every_s,
         calls=found.calls,
+        rest_s=found.rest_s,
         rise=found.rise,
         calls_per_s=found.calls_per_s,
     )

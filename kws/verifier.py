@@ -34,12 +34,11 @@ class Verifier:
     on the `window` samples that end with the hop: what was withheld by a gate too, zeros from
     before a jump. The mean of its last `calls` log-odds and the highest first score within
     `hold_s` make the score that is compared; elsewhere that is 0. Where so many calls refuse every
-    candidate of a stretch that has lasted for `hold_s`, the next call is made when the first score
-    of one has risen by `rise`: then a stretch begins anew. Where a call fails, or the
-    limit of calls is reached, the first stage decides at its own threshold, until so many calls
-    were made again. All of it is counted in audio time: however the audio is cut, the same comes
-    out. Lost audio leaves no trace, but the limit of calls runs on over it. Events are known up
-    to (calls - 1) * every_s later than the first stage's.
+    candidate, none is made for `rest_s`, or until the first score of one has risen by `rise`. Where
+    a call fails, or the limit of calls is reached, the first stage decides at its own threshold,
+    until so many calls were made again. All of it is counted in audio time: however the audio is
+    cut, the same comes out. Lost audio leaves no trace, but the limit of calls runs on over it.
+    Events are known up to (calls - 1) * every_s later than the first stage's.
 
     cards: of the first-stage models. audio: gives the samples of the stream.
     """
@@ -61,7 +60,7 @@ class Verifier:
         self._shifts = [timing.shifts.get(name, 0.0) for name in config.model.labels]
         self._every = max(1, round(timing.every_s * rate / hop)) * hop
         self._hold = round(timing.hold_s * rate)
-        self._calls = timing.calls
+        self._calls, self._rest = timing.calls, round(timing.rest_s * rate)
         self._limit = max(1, round(timing.calls_per_s * LIMIT_S))
         self._keywords = [
             None if rules is None else FusedKeywords(config, one, rules)
@@ -88,8 +87,8 @@ class Verifier:
         self.stats = VerifierStats()
         self._failed = False
         self._made: deque[int] = deque()  # where the calls within LIMIT_S ended
-        self._active = self._fired = self._blind = self._refused = False
-        self._begun = self._due = 0
+        self._active = self._fired = self._blind = self._resting = False
+        self._due = 0
         self._forget()
 
     def _forget(self) -> None:
@@ -121,23 +120,25 @@ class Verifier:
             if self._active:
                 self._end()
         else:
-            if self._refused and any(keywords.risen(now) for keywords in self._present):
-                self._end()
             if not self._active:
                 self._begin(now)
-            if now >= self._due and not self._refused:
+            if now >= self._due or (self._resting and self._risen(now)):
+                self._resting = False
                 self._due = now + self._every
                 yield from self._call(now, out)
         out += [self._join(hop) for hop in hops]
 
+    def _risen(self, now: int) -> bool:
+        return any(keywords.risen(now) for keywords in self._present)
+
     def _begin(self, now: int) -> None:
         self._count("candidates")
-        self._active, self._begun, self._due = True, now, now
-        self._fired = self._blind = self._refused = False
+        self._active, self._due = True, now
+        self._fired = self._blind = self._resting = False
         self._opinions.clear()
 
     def _end(self) -> None:
-        self._active = self._refused = False
+        self._active = self._resting = False
         if not self._fired:
             self._count("refused")
 
@@ -167,10 +168,11 @@ class Verifier:
                 out.append(VerifierFailed(reason, now / self._rate))
         else:
             self._opinions.append(log_odds(unshifted(scores[0], self._shifts)))
-            if self.judging and now - self._begun >= self._hold:
+            if self.judging and self._rest:
                 opinion = np.mean(self._opinions, axis=0)
                 refused = [keywords.refuse(opinion, now) for keywords in self._present]
-                self._refused = all(refused)
+                if all(refused):
+                    self._resting, self._due = True, now + self._rest
 
     def _without(self) -> None:
         """Let the first stage decide, until there are calls enough again."""

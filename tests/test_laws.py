@@ -95,7 +95,8 @@ def verifiers(tmp_path_factory):
     """Verifiers with a longer window than the first stage's: one that works, one that fails."""
     folder = tmp_path_factory.mktemp("verifiers")
     # The limit of calls runs on over lost audio, like the refractory: here nothing reaches it.
-    what = tones.verifier_card(first_weight=0.3, every_s=0.04, hold_s=0.1, calls_per_s=100)
+    rules = {"first_weight": 0.3, "every_s": 0.04, "hold_s": 0.1, "rest_s": 0.2, "rise": 0.5}
+    what = tones.verifier_card(**rules, calls_per_s=100)
     VERIFIERS["verifier"] = load(tones.write(folder / "verifier.onnx", what, hops=10))
     VERIFIERS["failing"] = load(
         tones.write_fragile(folder / "failing.onnx", what, most=1e-5, hops=10)

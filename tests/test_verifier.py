@@ -207,9 +207,9 @@ def hear_on(spotter, sound):
 
 
 def test_what_was_refused_is_judged_again_when_it_rises(models, made):
-    """A faint tone is refused within hold_s, however long it lasts; a louder one is heard."""
+    """A faint tone costs a call now and then, however long it lasts; a louder one is heard."""
     sound = [noise(0.5), tone("yes", 3.0, amplitude=0.14), tone("yes", 0.4), noise(0.5)]
-    spotter = Spotter(models["stream"], verify=made())
+    spotter = Spotter(models["stream"], verify=made(rest_s=1.0))
     for piece in sound[:2]:
         hear_on(spotter, piece)
     faint = spotter.stats.verifier
@@ -217,10 +217,17 @@ def test_what_was_refused_is_judged_again_when_it_rises(models, made):
     (word,) = [event for event in events if is_word(event)]
 
     assert 0.2 < max(spotter_scores(models, sound[1])) < 0.3
-    assert (faint.candidates, faint.calls) == (1, 5)
+    assert (faint.candidates, faint.calls) == (1, 4)
     assert word.keyword == "yes"
     assert word.time_s - 3.5 < 0.3
-    assert (spotter.stats.verifier.refused, spotter.stats.verifier.verified) == (1, 1)
+    assert (spotter.stats.verifier.refused, spotter.stats.verifier.verified) == (0, 1)
+
+
+def test_without_a_rest_calls_go_on(models, made):
+    spotter = Spotter(models["stream"], verify=made(every_s=0.1))
+    hear_on(spotter, np.concatenate([noise(0.5), tone("yes", 3.0, amplitude=0.14)]))
+
+    assert (spotter.stats.verifier.candidates, spotter.stats.verifier.calls) == (1, 30)
 
 
 def spotter_scores(models, sound):
@@ -230,7 +237,7 @@ def spotter_scores(models, sound):
 
 
 def test_a_second_candidate_is_judged_while_the_first_is_refused(models, made):
-    spotter = Spotter(models["stream"], verify=made())
+    spotter = Spotter(models["stream"], verify=made(rest_s=5.0))
     faint = tone("yes", 3.0, amplitude=0.14)
     second = np.zeros_like(faint)
     second[2 * RATE : 2 * RATE + RATE // 3] = tone("no", 1 / 3)[: RATE // 3]
