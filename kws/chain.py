@@ -222,12 +222,13 @@ def _one_rate(cards: Sequence[card.Card]) -> int:
 def _gate(models: Sequence[Model], name: str | None, behind: int, looks: int) -> Gate:
     """Make the gate that all models share.
 
+    name: None is that of the first model, but `none` where the labels of any of them aren't speech.
     behind: how late events are known; looks: the verifier's window; both in samples.
     """
     cards = [model.card for model in models]
     rate = cards[0].sample_rate
-    asked = {one.gate.name for one in cards}
-    name = name or (asked.pop() if len(asked) == 1 else "none")
+    asked = [one.gate.name for one in cards]
+    name = name or ("none" if "none" in asked else asked[0])
     meant = next((model for model in models if model.card.gate.name == name), None)
     parameters = meant.card.gate.parameters if meant else {}
     hangover = max(one.gate.hangover_s for one in cards)

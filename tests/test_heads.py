@@ -1,6 +1,8 @@
 """Heads: own words on the shared encoder, which is opened once and hears each window once."""
 
+import asyncio
 import gc
+import json
 import pickle
 import threading
 from pathlib import Path
@@ -8,9 +10,14 @@ from pathlib import Path
 import heads
 import numpy as np
 import pytest
+import soundfile
+from command import keywords
+from command import kws as command
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from telling import PATIENCE_S
 from test_laws import flat
+from test_serve_streams import Owner, run
 
 import kws
 from kws import encoder
@@ -19,9 +26,12 @@ from kws.encoder import PACKAGED, packaged
 from kws.errors import CardError, ModelError
 from kws.flow import Block, Detection
 from kws.onnx_graph import OnnxGraph
-from kws.session import load
+from kws.serve.streams import Streams
+from kws.session import BUNDLED, load
 from kws.spotter import Spotter
 from kws.steps import together
+
+__all__ = ["command"]
 
 RATE, HOP, WINDOW = heads.RATE, heads.HOP, heads.WINDOW
 NAMES = [f"word{number}" for number in range(10)]
@@ -357,3 +367,65 @@ def test_a_head_judges_what_another_model_proposes(files):
     found = heard(own, speech(2), [3_000], verify=own)
 
     assert [each[0] for each in fired(found)] == [heads.WORD]
+
+
+def test_models_of_different_gates_have_the_first_ones(models, files):
+    """Not none, which would run all networks all the time; that only where a model needs it."""
+    own, bundled = load(files[heads.WORD]), load()
+    silence = Block(np.zeros(2 * RATE, np.float32), 0, RATE)
+    for used, gate in ([bundled, own], "learned"), ([own, bundled], "webrtc"):
+        spotter = Spotter(used)
+        spotter.process(silence)
+        assert spotter._chain.gate.detector.__module__.rpartition(".")[2] == gate
+        assert spotter.stats.inferences == 0
+    everything = Spotter([bundled, models["window"]])
+
+    assert everything._chain.gate.detector.__module__.rpartition(".")[2] == "none"
+
+
+def test_streams_of_the_daemon_hear_own_words(own_and_two, calls):
+    """Two at once, each its own; they are heard in turns, on a thread of the daemon."""
+    streams = Streams()
+
+    async def both():
+        owners = [Owner(streams, own_and_two, [], words=[heads.WORD]) for _ in range(2)]
+        sounds = [speech(1), np.concatenate([speech(2), speech(2)])]
+        for owner, sound in zip(owners, sounds, strict=True):
+            for at in range(0, len(sound), 2_048):
+                owner.ear.hear(sound[at : at + 2_048], RATE)
+                await asyncio.sleep(0)
+            owner.ear.finish()
+        return [(await owner.quiet()).words for owner in owners]
+
+    try:
+        found = run(both())
+    finally:
+        streams.close(PATIENCE_S)
+
+    assert [words.count(heads.WORD) for words in found] == [1, 2]
+
+
+def test_info_names_the_encoder(files, command):
+    """And tells what a call costs, and how often it is made."""
+    own = files[NAMES[1]]
+    told = command("info", own).out
+    assert f"a head on the shared encoder {packaged().id} of verifier.onnx" in told
+    assert "ms a window, once for all heads" in told
+    assert "every 160 ms near a word, every 320 ms while all scores are under 0.3" in told
+    assert f"{packaged().id}, shared with the heads of own words" in command("info", PACKAGED).out
+    assert json.loads(command("info", own, "--json").out)["encoder"] == packaged().id
+
+
+def test_commands_take_a_head_as_any_model(files, command, tmp_path):
+    """Alone, or beside the bundled model; a wrong one ends in one line."""
+    own, path = files[heads.WORD], tmp_path / "speech.wav"
+    soundfile.write(path, np.concatenate([speech(1), speech(2)]), RATE)
+    bundled = command("spot", path, "--model", own, "--model", BUNDLED)
+    wrong = heads.write_head(tmp_path / "wrong.onnx", what=heads.card(encoder="0" * 16))
+    refused = command("spot", path, "--model", wrong)
+
+    assert keywords(command("spot", path, "--model", own)) == [heads.WORD] * 2
+    assert keywords(bundled).count(heads.WORD) == 2
+    assert refused.code == 2
+    assert refused.err.count("\n") == 1
+    assert "run kws train again" in refused.err

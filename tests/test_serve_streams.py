@@ -23,12 +23,10 @@ def streams():
 class Owner:
     """One stream, and what was told of it."""
 
-    def __init__(self, streams, model, log, name=""):
+    def __init__(self, streams, model, log, name="", words=("yes", "no", "jarvis")):
         self._log, self._name, self.found = log, name, []
         self._some = asyncio.Event()
-        self.ear = streams.open(
-            lambda: Spotter(model), ["yes", "no", "jarvis"], self._told, protocol="test"
-        )
+        self.ear = streams.open(lambda: Spotter(model), list(words), self._told, protocol="test")
 
     def _told(self, heard):
         self._log.append((self._name, threading.get_ident()))
