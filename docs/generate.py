@@ -62,7 +62,7 @@ def _option(parameter: Any) -> list[str] | None:
     if names == ["--help"]:
         return None
     if parameter.param_type_name == "argument":
-        names = [parameter.name.upper()]
+        names = [parameter.metavar or parameter.name.upper()]
     flag = getattr(parameter, "is_flag", False)
     kind = parameter.type.name
     value = f" {parameter.metavar or ('N' if 'range' in kind else kind.upper())}"

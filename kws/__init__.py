@@ -17,6 +17,9 @@ Spotting in your own program
     Model                  A loaded model file, with its labels and its card.
     Capture                The audio after a word, filled as it comes; from Spotter.capture.
     Block                  Consecutive audio, as a source delivers it.
+    Source                 What audio comes from: anything with this protocol can be listened to.
+    Stats                  What a spotter has done so far; from Spotter.stats.
+    Sink                   A way out of the daemon; the protocol of a sink of your own.
 
 Events, from Spotter.events, Spotter.process and Spotter.on(class)
     Event                  Any of these:

@@ -200,7 +200,8 @@ def test_without_onnx_the_user_learns_what_to_install(tmp_path, monkeypatch, cap
     monkeypatch.setattr(import_, "NEEDED", ("no_such_package",))
 
     assert 2 == main(["import", "openwakeword", "head.onnx", "-o", "out.onnx"])
-    assert "no_such_package missing; pip install 'kws[import]'" in capsys.readouterr().err
+    assert "no_such_package is missing; run: " in (told := capsys.readouterr().err)
+    assert "[import]" in told
 
 
 @pytest.mark.parametrize("form", [{"pad": 1}, {"reach": 3}])

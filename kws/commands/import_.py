@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kws.errors import ConfigError, ExportError
+from kws.install_hint import missing_packages
 from kws.terminal import options
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def import_(
     which costs little more than one of them.
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise ExportError(f"{' and '.join(missing)} missing; pip install 'kws[import]'")
+        raise ExportError(missing_packages(missing, "import"))
     from export import importing
 
     if format_ not in importing.formats() and Path(format_).exists():
