@@ -27,6 +27,12 @@ WORDS = Path(__file__).parent / "words"
 RATE = 16_000
 STUBS = {"arecord": "exec cat demo.wav", "jq": "exec cat", "pip": "echo installed"}
 """Programs that a reader may have and a test machine may not, or has no network for."""
+AT_ONCE = """
+from types import SimpleNamespace
+import kws.sources.demo
+kws.sources.demo.time = SimpleNamespace(sleep=lambda seconds: None)
+"""
+"""Runs as each Python starts: the demo recording need not be played at the pace of speech."""
 
 
 def blocks(path, language):
@@ -66,6 +72,12 @@ def folder(audio, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A folder for what `kws export` wrote, and the file's name by the line that wrote it."""
+    return tmp_path_factory.mktemp("exported"), {}
+
+
+@pytest.fixture(scope="session")
 def endpoint(tmp_path_factory):
     """The Hub, with random weights under the published names; the AST is a small one."""
     folders = {
@@ -85,18 +97,28 @@ def run_python(code, monkeypatch):
     exec(compile(code, "example", "exec"), {"__name__": "__main__"})  # noqa: S102
 
 
-def run_shell(lines, folder, **environment):
-    """Run lines in a shell, each by itself: it ends well and says something."""
+def run_shell(lines, folder, exported, **environment):
+    """Run lines in a shell, each by itself: it ends well and says something.
+
+    exported: see the fixture; a line that exports runs once a session.
+    """
+    kept, written = exported
     programs = folder / "programs"
     programs.mkdir()
     for name, body in STUBS.items():
         (programs / name).write_text(f"#!/bin/sh\n{body}\n")
         (programs / name).chmod(0o755)
+    (programs / "sitecustomize.py").write_text(AT_ONCE)
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+    modules = os.pathsep.join([str(programs), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+    environment = {"PATH": path, "PYTHONPATH": modules, "HF_HOME": str(folder), **environment}
     for line in lines:
+        if line in written:
+            shutil.copy(kept / written[line], folder)
+            continue
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", line],
-            env={**os.environ, "PATH": path, "HF_HOME": str(folder), **environment},
+            env={**os.environ, **environment},
             capture_output=True,
             text=True,
             check=False,
@@ -104,3 +126,6 @@ def run_shell(lines, folder, **environment):
 
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         assert done.stdout or done.stderr, line
+        if line.startswith("kws export "):
+            written[line] = line.rpartition(" -o ")[2]
+            shutil.copy(folder / written[line], kept)

@@ -9,7 +9,17 @@ import sqlite3
 
 import msgspec
 import pytest
-from markdown_examples import ROOT, audio, blocks, endpoint, folder, named, run_python, run_shell
+from markdown_examples import (
+    ROOT,
+    audio,
+    blocks,
+    endpoint,
+    exported,
+    folder,
+    named,
+    run_python,
+    run_shell,
+)
 from telling import heard
 
 import kws
@@ -20,7 +30,7 @@ from kws.cli import main
 from kws.commands import doctor
 from kws.serve.config import Config
 
-__all__ = ["audio", "endpoint", "folder"]
+__all__ = ["audio", "endpoint", "exported", "folder"]
 
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 PAGES = generate.pages()
@@ -67,10 +77,10 @@ def test_python_examples_run(folder, monkeypatch, code):
 
 
 @pytest.mark.parametrize("code", new_shell())
-def test_shell_examples_run(folder, request, code):
+def test_shell_examples_run(folder, request, exported, code):
     """Each line ends well and says something."""
     hub = {"HF_ENDPOINT": request.getfixturevalue("endpoint")} if "kws export" in code else {}
-    run_shell(code.splitlines(), folder, **hub)
+    run_shell(code.splitlines(), folder, exported, **hub)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)

@@ -200,13 +200,19 @@ def test_a_listener_that_died_ends_the_daemon(built, portless):
 
 
 class Quiet(Fake):
-    """A microphone that gives quiet noise as fast as it is taken, until it is closed."""
+    """A microphone that gives quiet noise as fast as it is taken, until it is closed.
 
-    def __init__(self):
+    begins: when it gives the first; None: at once.
+    """
+
+    def __init__(self, begins=None):
         super().__init__(Clock(), None)
+        self._begins = begins
 
     def __iter__(self):
         at = 0
+        if self._begins is not None:
+            self._begins.wait(PATIENCE_S)
         while not self.closed:
             time.sleep(0.001)
             yield Block(noise(0.04), at, RATE, None)
@@ -242,15 +248,11 @@ def test_microphones_come_and_go_and_those_that_stay_hear_on(built, portless):
 
 
 def test_health_is_told_when_it_changes(built, portless):
-    sources = []
-
-    def make(microphone):
-        sources.append(Quiet())
-        return sources[-1]
-
-    ears = Ears(make, print)
+    begins = threading.Event()
+    ears = Ears(lambda microphone: Quiet(begins), print)
     ears.arrange(built)
     assert [] == ears.health()  # nothing was heard yet, which is no news
+    begins.set()
     told = []
     until(lambda: told.extend(ears.health()) or told)
     assert [("kitchen", "ok")] == [(one.microphone, one.state) for one in told]

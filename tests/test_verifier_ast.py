@@ -20,14 +20,16 @@ __all__ = ["kws", "model"]
 DEMO = Path(__file__).parent.parent / "kws" / "models" / "demo.flac"
 LABELS = ["yes", "no", "_unknown_", "_silence_"]
 SPEECH_COMMANDS = {"max_length": 128, "mean": -6.845978, "std": 5.5654526}
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+SIZES |= {"intermediate_size": 64, "initializer_range": 0.1}
 WORDS = """backward bed bird cat dog down eight five follow forward four go happy house learn left
 marvin nine no off on one right seven sheila six stop three tree two up visual wow yes zero"""
 
 
-def saved(folder, labels, **sizes):
-    """An AST of random weights, with its extractor; return both."""
+def saved(folder, labels):
+    """A small AST of random weights, with its extractor; return both."""
     config = transformers.ASTConfig(
-        **sizes,
+        **SIZES,
         max_length=128,
         id2label=dict(enumerate(labels)),
         label2id={label: number for number, label in enumerate(labels)},
@@ -88,9 +90,7 @@ def train(network, extractor):
 
 def test_a_small_trained_ast_refuses_what_the_first_stage_takes_for_a_word(kws, model, tmp_path):
     """A yes with a whistle is a yes to the first stage, and none to the AST."""
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    sizes |= {"intermediate_size": 64, "initializer_range": 0.1}
-    network, extractor = saved(tmp_path / "ast", LABELS, **sizes)
+    network, extractor = saved(tmp_path / "ast", LABELS)
     assert train(network, extractor) < 0.1
     network.eval().save_pretrained(tmp_path / "ast")
     out, path = tmp_path / "ast.onnx", tmp_path / "words.wav"
@@ -111,7 +111,7 @@ def test_a_small_trained_ast_refuses_what_the_first_stage_takes_for_a_word(kws, 
     assert (both.code, keywords(both)) == (0, ["yes", "no", "jarvis"])
 
 
-def test_a_full_size_ast_verifies_the_bundled_model(kws, tmp_path):
+def test_an_ast_of_the_published_labels_verifies_the_bundled_model(kws, tmp_path):
     """Of random weights, so it agrees to nothing it knows; what it lacks is heard as before."""
     saved(tmp_path / "ast", WORDS.split())
     out = tmp_path / "ast.onnx"

@@ -318,6 +318,7 @@ def test_who_takes_nothing_is_let_go(model, monkeypatch):
         client.settimeout(PATIENCE_S)
         with pytest.raises(ConnectionError):
             client.sendall(line(type="describe") * 1_000_000)
+        monkeypatch.undo()  # a busy machine may take half a second for the next client's audio
         assert still_hears(served)
 
 
