@@ -105,9 +105,8 @@ class Verification(Strict, frozen=True):
     hold_s: how long after a candidate's last hop verification goes on. every_s: between calls
     (rounded to first-stage hops). calls: the verifier's log-odds are the mean over its last so
     many calls. rest_s: after calls that refused every candidate none is made for so long, unless
-    the log-odds of a candidate's first score rise by `rise`; 0: calls go on. follows_wake: where a
-    wake word is required, every command is a candidate after one for as long as commands count,
-    if the machine affords all calls. calls_per_s: at most, over 10 s of audio.
+    the log-odds of a candidate's first score rise by `rise`; 0: calls go on. calls_per_s: at most,
+    over 10 s of audio.
     thresholds, operating_points, after_wake: of the joined score.
     """
 
@@ -122,7 +121,6 @@ class Verification(Strict, frozen=True):
     calls: int = 2
     rest_s: float = 0.0
     rise: float = 1.0
-    follows_wake: bool = False
     calls_per_s: float = 6.0
     thresholds: dict[str, Threshold] = msgspec.field(default_factory=dict)
     operating_points: list[OperatingPoint] = msgspec.field(default_factory=list)

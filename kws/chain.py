@@ -70,7 +70,6 @@ class Chain:
         self.hop = max(stage.hop for stage in self._classifiers)
         self._locate = _locator(cards, self.gate)
         self._smoothing = Smoothing(cards, settings.rules)
-        self._wake = settings.needs_wake
         roles, levels = settings.roles, settings.levels
         self._verifier = (
             None if verify is None else Verifier(verify, cards, self.gate.view, roles, levels)
@@ -185,8 +184,6 @@ class Chain:
             for found in self.decision.process(hops):
                 if self._verifier is not None and isinstance(found, Fired):
                     self._verifier.fired(found.keyword)
-                    if self._wake and found.role == "wake":
-                        self._verifier.follow_wake(self.decision.listens)
                 out.append(self._detection(found, block) if isinstance(found, Fired) else found)
 
     def _detection(self, fired: Fired, block: Block) -> Detection:

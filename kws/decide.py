@@ -166,11 +166,6 @@ class Decision:
                 scores[track.name] = max(track.score, scores.get(track.name, 0.0))
         return scores
 
-    @property
-    def listens(self) -> int:
-        """Where a command ends at the latest that the last wake word allows: absolute sample."""
-        return self._roles["wake"].listens
-
     def process(self, hops: Sequence[Scores]) -> list[Fired | KeywordStuck]:
         """Take the scores of every model whose hop ends at this sample; return what that means."""
         now = hops[0].end

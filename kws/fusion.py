@@ -43,7 +43,6 @@ class FusedKeywords:
     def configure(self, roles: Mapping[str, str], thresholds: Mapping[str, float]) -> None:
         """Arm these, with these thresholds of the joined score."""
         self.armed = np.array([bool(roles.get(name)) for name in self.names], bool)
-        self._commands = np.array([roles.get(name) == "keyword" for name in self.names], bool)
         levels = np.array([thresholds.get(name, 1.0) for name in self.names])
         self._shift = log_odds(levels) - log_odds(self._own)
         # The float32 numbers on either side of the threshold.
@@ -59,13 +58,11 @@ class FusedKeywords:
         self._now = np.zeros(len(self.names), np.float32)
         self._refused = np.full(len(self.names), -np.inf)
 
-    def take(self, smoothed: Samples, end: int, *, awake: bool = False) -> bool:
-        """Note a hop's scores; return whether a keyword is a candidate. awake: commands are."""
+    def take(self, smoothed: Samples, end: int) -> bool:
+        """Note a hop's scores; return whether a keyword is a candidate."""
         self._now = self._recent[self._at] = smoothed[self.columns]
         self._at = (self._at + 1) % len(self._recent)
         found = self.armed & (self._now >= self._levels)
-        if awake:
-            found |= self._commands
         if not found.any():
             return False
         self.seen[found] = end

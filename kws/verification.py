@@ -135,7 +135,6 @@ def _uncalibrated(found: card.Verification) -> card.Verification:
         calls=found.calls,
         rest_s=found.rest_s,
         rise=found.rise,
-        follows_wake=found.follows_wake,
         calls_per_s=found.calls_per_s,
     )
 

@@ -34,8 +34,7 @@ class Verifier:
     on the `window` samples that end with the hop: what was withheld by a gate too, zeros from
     before a jump. The mean of its last `calls` log-odds and the highest first score within
     `hold_s` make the score that is compared; elsewhere that is 0. Where so many calls refuse every
-    candidate, none is made for `rest_s`, or until the first score of one has risen by `rise`. While
-    commands count after a wake word each of them is a candidate, if the card says so. Where
+    candidate, none is made for `rest_s`, or until the first score of one has risen by `rise`. Where
     a call fails, or the limit of calls is reached, the first stage decides at its own threshold,
     until so many calls were made again. All of it is counted in audio time: however the audio is
     cut, the same comes out. Lost audio leaves no trace, but the limit of calls runs on over it.
@@ -63,7 +62,6 @@ class Verifier:
         self._hold = round(timing.hold_s * rate)
         self._calls, self._rest = timing.calls, round(timing.rest_s * rate)
         self._limit = max(1, round(timing.calls_per_s * LIMIT_S))
-        self._follows = timing.follows_wake and self._limit * self._every >= LIMIT_S * rate
         self._keywords = [
             None if rules is None else FusedKeywords(config, one, rules)
             for rules, one in zip(config.rules, cards, strict=True)
@@ -90,13 +88,8 @@ class Verifier:
         self._failed = False
         self._made: deque[int] = deque()  # where the calls within LIMIT_S ended
         self._active = self._fired = self._blind = self._resting = False
-        self._due, self._awake = 0, NEVER
+        self._due = 0
         self._forget()
-
-    def follow_wake(self, until: int) -> None:
-        """Take commands for candidates up to a sample, where the card wants that."""
-        if self._follows:
-            self._awake = until + self._hold
 
     def _forget(self) -> None:
         for keywords in self._present:
@@ -120,9 +113,8 @@ class Verifier:
         for hop in hops:
             if self._jumps.jumped(hop):
                 self._forget()
-            awake = now <= self._awake
             keywords = self._keywords[hop.model]
-            if keywords is not None and keywords.take(_smoothed(hop), now, awake=awake):
+            if keywords is not None and keywords.take(_smoothed(hop), now):
                 self._last = now
         if now - self._last > self._hold:
             if self._active:
@@ -176,7 +168,7 @@ class Verifier:
                 out.append(VerifierFailed(reason, now / self._rate))
         else:
             self._opinions.append(log_odds(unshifted(scores[0], self._shifts)))
-            if self.judging and self._rest and now > self._awake:
+            if self.judging and self._rest:
                 opinion = np.mean(self._opinions, axis=0)
                 refused = [keywords.refuse(opinion, now) for keywords in self._present]
                 if all(refused):

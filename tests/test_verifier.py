@@ -230,39 +230,6 @@ def test_without_a_rest_calls_go_on(models, made):
     assert (spotter.stats.verifier.candidates, spotter.stats.verifier.calls) == (1, 30)
 
 
-def test_after_a_wake_word_the_verifier_waits_for_no_proposal(models, made):
-    """The first stage scores under the candidate level what the verifier hears well."""
-    rules = {"first_weight": 0.0, "every_s": 0.1, "calls_per_s": 10.0}
-    rules |= {"candidates": {"yes": 0.6}, "thresholds": {"yes": Threshold(0.3)}}
-    sound = np.concatenate([said("jarvis"), tone("yes", 0.4, amplitude=0.155), noise(0.8)])
-    heard = {}
-    for follows in (False, True):
-        verifier = made(f"{follows}", follows_wake=follows, **rules)
-        spotter = Spotter(models["stream"], verify=verifier, wake="jarvis")
-        heard[follows] = words(hear(spotter, sound))
-    awake = spotter.stats.verifier.calls
-    for size in (97, 7_000):
-        spotter.reset()
-        assert words(hear(spotter, sound, size)) == ["jarvis", "yes"]
-        assert spotter.stats.verifier.calls == awake
-
-    assert heard == {False: ["jarvis"], True: ["jarvis", "yes"]}
-    hear_on(spotter, noise(10))
-    assert 40 < spotter.stats.verifier.calls < 60  # ten a second, while commands count
-    assert awake < spotter.stats.verifier.calls
-
-
-def test_a_verifier_that_is_too_slow_follows_no_wake_word(models, made):
-    """Its calls would be spent before the command is said."""
-    rules = {"first_weight": 0.0, "every_s": 0.1, "calls_per_s": 9.0}
-    verifier = made(follows_wake=True, **rules)
-    spotter = Spotter(models["stream"], verify=verifier, wake="jarvis")
-    hear(spotter, said("jarvis"))
-    hear_on(spotter, noise(5))
-
-    assert 0 < spotter.stats.verifier.calls < 10
-
-
 def spotter_scores(models, sound):
     """What the first stage makes of a sound, smoothed."""
     events = hear(Spotter(models["stream"], verify="none"), sound)

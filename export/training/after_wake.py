@@ -74,10 +74,7 @@ def peaks(
     `Spotter` takes them.
     """
     found = np.zeros((len(wakes), len(commands)))
-    # A verifier may attend to what follows a wake word, so that must be heard, too.
-    loaded = kws.Spotter(models, **options).models
-    words = [label.name for one in loaded for label in one.card.keywords if label.role == "wake"]
-    options = {"gate": "none", **options, "keywords": list(commands), "wake": words or None}
+    options = {"gate": "none", **options, "keywords": list(commands), "wake": None}
     spotters = [kws.Spotter(models, **options) for _ in wakes[:TOGETHER]]
     window_s = max(model.card.decision.wake_window_s for model in spotters[0].models)
     for at in range(0, len(wakes), TOGETHER):
