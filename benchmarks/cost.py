@@ -33,10 +33,12 @@ from benchmarks.microphone import virtual_microphone
 RESULT = Path(__file__).with_suffix(".json")
 VERSIONS = ["kws", "numpy", "onnxruntime", "soxr", "webrtcvad-wheels", "sounddevice", "rich"]
 
+LONGER = {"room noise": 10}
+"""So many times as long: a single recording in which the verifier is called is not the rule."""
 TARGETS = {
     "push.silence.cpu_s_per_s": 0.0008,
-    "push.speech.cpu_s_per_s": 0.004,
-    "push.room noise.cpu_s_per_s": 0.004,
+    "push.speech.cpu_s_per_s": 0.008,
+    "push.room noise.cpu_s_per_s": 0.002,
     "push.48 kHz adds.cpu_s_per_s": 0.0006,
     "memory.peak_mib": 75,
     "memory.above_numpy_and_onnxruntime_mib": 28,
@@ -137,7 +139,7 @@ def machine() -> dict[str, Any]:
 
 def measure(seconds: float, listen_s: float, repeats: int) -> dict[str, Any]:
     """Run everything."""
-    audio = {kind: make(seconds) for kind, make in KINDS.items()}
+    audio = {kind: make(seconds * LONGER.get(kind, 1)) for kind, make in KINDS.items()}
     result: dict[str, Any] = {"machine": machine(), "seconds": seconds, "repeats": repeats}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -168,7 +170,7 @@ def report(result: dict[str, Any]) -> None:
 def main() -> None:
     """Measure, print, write benchmarks/cost.json."""
     parser = argparse.ArgumentParser(description="What spotting costs on this machine.")
-    parser.add_argument("--seconds", type=float, default=60.0, help="audio of each kind")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each kind; noise: 10 times")
     parser.add_argument("--listen-s", type=float, default=15.0, help="0 leaves listening out")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, default=RESULT)

@@ -203,6 +203,14 @@ def _show_trades(trades: Sequence[dict[str, Any]], settings: dict[str, Any]) -> 
                 f"{trade['missed']:.1%} in noise, {trade['costs']:.1%} less at "
                 f"{trade['lower']:.4f}, {search.LAST_TENTH} FA/h more{mark}"
             )
+    for role in ROLES:
+        rates = [
+            point["false_alarms_per_hour"]
+            for point in trades
+            if point["role"] == role
+            and all(each["costs"] <= search.STEEPEST for each in point["keywords"].values())
+        ]
+        print(f"{role}: at most 3 points each at {', '.join(map(str, rates)) or 'no'} FA/h")
 
 
 def thresholds(

@@ -87,6 +87,8 @@ def _verification(found: Verification) -> Iterator[tuple[str, str]]:
     calls = f"the mean of {found.calls} calls" if found.calls > 1 else "one call"
     own, first = f"{found.verifier_weight:g} x its own", f"{found.first_weight:g} x the first's"
     times = f"every {found.every_s:g} s, at most {found.calls_per_s:g} a second"
+    if found.rest_s:
+        times += f", a rest of {found.rest_s:g} s after calls that refused all"
     yield "verifies", f"{whose}: log-odds {own} + {first} {found.bias:+g}; {calls}, {times}"
     for name, threshold in found.thresholds.items():
         rate = "" if threshold.false_alarms is None else f", {_rate(threshold.false_alarms)}"
