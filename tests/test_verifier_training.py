@@ -20,8 +20,9 @@ from export.training.strips import Speech, Word
 from export.training.verifier import __main__ as command
 from export.training.verifier import features, renderings, train
 from export.training.verifier.features import Shard
+from export.training.verifier.graph import encoder_id
 from export.training.verifier.network import Config, Encoder, FastLogMel, Verifier
-from export.training.verifier.release import release
+from export.training.verifier.release import release, rewrite
 from export.training.verifier.windows import CANDIDATE, HOLD, NEAR, Miner, WordComposer
 from export.training.vocabulary import (
     HELD_OUT,
@@ -34,6 +35,7 @@ from export.training.vocabulary import (
     says_held_out,
 )
 from kws.card import WrongCommands
+from kws.errors import ParityError
 from kws.evaluate.simulation.simulate import clean
 
 ROOT = Path(__file__).parent.parent
@@ -423,9 +425,15 @@ def test_a_release_is_a_verifier_of_the_bundled_model(tmp_path, monkeypatch):
         "fusion": RECIPE["fusion"],
         "release": {"false_alarms": [0.5, 600.0], "keyword": 600.0, "wake": 600.0},
     }
+    trained = deepcopy(network)
     release(network, recipe, tmp_path / "verifier.onnx", tmp_path)
     first, made = kws.load(), kws.load(tmp_path / "verifier.onnx")
     found = made.card.verification
+    rewrite(deepcopy(trained), made.path, tmp_path / "again.onnx")
+    again = kws.load(tmp_path / "again.onnx")
+    trained.head.classify.weight.data.mul_(2)
+    with pytest.raises(ParityError, match="scores differ by"):
+        rewrite(trained, made.path, tmp_path / "other.onnx")
     spotter = kws.Spotter(first, verify=made)
 
     assert LABELS == made.labels
@@ -439,6 +447,9 @@ def test_a_release_is_a_verifier_of_the_bundled_model(tmp_path, monkeypatch):
     assert "int8-rows" == made.card.quantization.scheme
     assert made.card.parity.max_difference < 1e-3
     assert made.card.self_test
+    assert made.card.encoder == encoder_id(network)
+    assert again.card == made.card
+    assert again.path.read_bytes() == made.path.read_bytes()
     assert not spotter.push(np.zeros(RATE, np.float32), sample_rate=RATE)
 
 
