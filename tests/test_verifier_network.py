@@ -13,11 +13,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.int8.rows import LEAST, SMALLEST, STEPS, quantize_rows
 from export.training.verifier import pretrained
-from export.training.verifier.graph import AFTER, float_graph
+from export.training.verifier.graph import AFTER, encoder_id, float_graph, head_graph
 from export.training.verifier.network import Config, Encoder, FastLogMel, Verifier, front_end
 from export.write import write
 from kws.card import Label, replace
 from kws.errors import DataError, ExportError
+from kws.onnx_graph import OnnxGraph
 from kws.session import load
 
 SMALL = Config(4, window=6400, width=96, heads=4, layers=2, feed=192, steps=5, head_width=16)
@@ -234,3 +235,49 @@ def test_another_network_is_refused(tmp_path, name):
     write_ctranslate2(tmp_path / pretrained.WEIGHTS.name, {name: np.ones((2, 2), np.float16)})
     with pytest.raises(DataError, match=f"unknown weight {name}"):
         pretrained.encoder_state(tmp_path, 4)
+
+
+def test_the_graph_gives_the_features_that_heads_hear(made):
+    """They are torch's; a head of its own on them gives that head's scores and embedding."""
+    torch_network, float32, int8, *_ = made
+    audio = sounds()
+    with torch.no_grad():
+        wanted = torch_network.features(FastLogMel()(torch.from_numpy(audio)))
+    graph = OnnxGraph(float32.path)
+    found = graph.run(["features"], {"audio": audio})[0]
+    whole = OnnxGraph(int8.path).run(["features"], {"audio": audio})[0]
+    alone = [OnnxGraph(int8.path).run(["features"], {"audio": each[None]})[0] for each in audio]
+
+    assert found.shape == (4, SMALL.steps, SMALL.width)
+    assert np.abs(found - wanted.numpy()).max() <= 1e-3
+    assert np.abs(whole - found).max() < 0.3
+    assert np.array_equal(whole, np.concatenate(alone))
+
+
+def test_a_head_alone_is_a_graph(made, tmp_path):
+    """Features in, the same scores and embedding out as behind the encoder."""
+    torch_network = made[0]
+    features = torch.randn(3, SMALL.steps, SMALL.width)
+    path = tmp_path / "head.onnx"
+    onnx.save(head_graph(torch_network.head, SMALL), path)
+    graph = OnnxGraph(path)
+    scores, embedding = graph.run(["scores", "embedding"], {"features": features.numpy()})
+    with torch.no_grad():
+        logits, wanted = torch_network.head(features)
+
+    assert [node.name for node in graph.inputs] == ["features"]
+    assert graph.inputs[0].shape == ["batch", SMALL.steps, SMALL.width]
+    assert np.abs(scores - logits.softmax(1).numpy()).max() <= 1e-4
+    assert np.abs(embedding - wanted.numpy()).max() <= 1e-4
+
+
+def test_an_encoders_weights_name_it():
+    """Another head leaves the name; another weight changes it."""
+    one, other = network(), network()
+    other.head.classify.weight.data.zero_()
+    name = encoder_id(one)
+
+    assert len(name) == 16
+    assert encoder_id(other) == name
+    other.encoder.layers[0].feed_in.bias.data[0] += 1
+    assert encoder_id(other) != name

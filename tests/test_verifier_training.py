@@ -21,8 +21,9 @@ from export.training.strips import Speech, Word
 from export.training.verifier import __main__ as command
 from export.training.verifier import features, renderings, train
 from export.training.verifier.features import Shard
+from export.training.verifier.graph import encoder_id
 from export.training.verifier.network import Config, Encoder, FastLogMel, Verifier
-from export.training.verifier.release import release
+from export.training.verifier.release import release, rewrite
 from export.training.verifier.windows import CANDIDATE, HOLD, NEAR, Miner, WordComposer
 from export.training.vocabulary import (
     HELD_OUT,
@@ -35,6 +36,7 @@ from export.training.vocabulary import (
     says_held_out,
 )
 from kws.card import WrongCommands
+from kws.errors import ParityError
 from kws.evaluate.simulation.simulate import clean
 
 ROOT = Path(__file__).parent.parent
@@ -402,21 +404,27 @@ def words_aloud():
         yield path.stem, soundfile.read(path, dtype="float32")[0]
 
 
-def test_a_release_is_a_verifier_of_the_bundled_model(tmp_path, monkeypatch):
-    """Its card names the first stage and thresholds of the pair; a spotter takes it."""
+@pytest.fixture
+def said_by_a_machine(monkeypatch):
+    """Calibration on words of a speech synthesiser instead of people's recordings."""
     speech = [soundfile.read(demo.PATH, dtype="float32")[0][: 8 * RATE]]
     pieces, truth = map(list, zip(*clean(words_aloud(), RATE), strict=True))
-    monkeypatch.setattr(calibrate, "word_stream", lambda split: (pieces, truth))
-    monkeypatch.setattr(calibrate, "noisy_stream", lambda split: (pieces, truth))
-    monkeypatch.setattr(calibrate, "speech_stream", lambda split, **_: speech)
-    chosen = after_wake.Chosen({"yes": 0.75}, 3, 4, WrongCommands(0.01, 1, 100, 0.0, 0.05))
     clips = [
         (word if word in KEYWORDS else LABELS[UNKNOWN], np.resize(audio, RATE))
         for word, audio in words_aloud()
     ]
+    chosen = after_wake.Chosen({"yes": 0.75}, 3, 4, WrongCommands(0.01, 1, 100, 0.0, 0.05))
+    monkeypatch.setattr(calibrate, "word_stream", lambda split: (pieces, truth))
+    monkeypatch.setattr(calibrate, "noisy_stream", lambda split: (pieces, truth))
+    monkeypatch.setattr(calibrate, "speech_stream", lambda split, **_: speech)
     monkeypatch.setattr(prior, "_clips", lambda split: clips)
     monkeypatch.setattr(after_wake, "calibrate", lambda first, verify: chosen)
     monkeypatch.setattr(ship, "parity_clips", lambda: [audio for _, audio in words_aloud()][:5])
+
+
+@pytest.mark.usefixtures("said_by_a_machine")
+def test_a_release_is_a_verifier_of_the_bundled_model(tmp_path):
+    """Its card names the first stage and thresholds of the pair; a spotter takes it."""
     torch.manual_seed(2)
     network = Verifier(Config(len(LABELS), 16_000, 96, 4, 1, 192, 5, 16)).eval()
     network.head.classify.bias.data[0] = 1  # int8 must not change what is named
@@ -424,9 +432,15 @@ def test_a_release_is_a_verifier_of_the_bundled_model(tmp_path, monkeypatch):
         "fusion": RECIPE["fusion"],
         "release": {"false_alarms": [0.5, 600.0], "keyword": 600.0, "wake": 600.0},
     }
+    trained = deepcopy(network)
     release(network, recipe, tmp_path / "verifier.onnx", tmp_path)
     first, made = kws.load(), kws.load(tmp_path / "verifier.onnx")
     found = made.card.verification
+    rewrite(deepcopy(trained), made.path, tmp_path / "again.onnx")
+    again = kws.load(tmp_path / "again.onnx")
+    trained.head.classify.weight.data.mul_(2)
+    with pytest.raises(ParityError, match="scores differ by"):
+        rewrite(trained, made.path, tmp_path / "other.onnx")
     spotter = kws.Spotter(first, verify=made)
 
     assert LABELS == made.labels
@@ -442,6 +456,9 @@ def test_a_release_is_a_verifier_of_the_bundled_model(tmp_path, monkeypatch):
     assert "int8-rows" == made.card.quantization.scheme
     assert made.card.parity.max_difference < 1e-3
     assert made.card.self_test
+    assert made.card.encoder == encoder_id(network)
+    assert again.card == made.card
+    assert again.path.read_bytes() == made.path.read_bytes()
     assert not spotter.push(np.zeros(RATE, np.float32), sample_rate=RATE)
 
 

@@ -6,8 +6,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,7 @@ from kws.terminal.queued_output import DRAIN_S
 
 if TYPE_CHECKING:
     from kws.flow import Block, Event
+    from kws.recording.examples import ExampleCollector
     from kws.sources import Source
     from kws.spotter import Spotter
     from kws.terminal.lines import Lines
@@ -43,11 +45,17 @@ def listen(
     demo: Annotated[
         bool, typer.Option("--demo", help="Without a microphone, hear the bundled recording.")
     ] = False,
+    learn: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Ask of each word if it was right; keep it for training."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Hear keywords from a microphone, until Ctrl-C.
 
     It ends with a summary: time heard, gate, detections, audio lost, CPU, the verifier's work.
+    With --learn, y and n say whether what fired, or nearly did, was the word: recordings for
+    the next `kws train DIR`.
     """
     from kws.terminal.queued_output import queued_output
     from kws.terminal.quiet import quiet_libraries
@@ -71,31 +79,49 @@ def listen(
         )
         source, title = _source(device, channel, spotter, demo=demo)
         with queued_output("stdout", failed=spotter.stop) as outputs:
-            with closing(source), _view(spotter, json=json) as view:
-                try:
-                    heard = Observed(source, lambda: view.say(title), view.draw)
-                    for event in spotter.events(heard):
-                        view.show(event)
-                except KeyboardInterrupt:
-                    pass
+            with (
+                closing(source),
+                _view(spotter, json=json) as view,
+                _examples(learn, spotter, channel, view) as examples,
+                suppress(KeyboardInterrupt),
+            ):
+                heard = Observed(source, lambda: view.say(title), view.draw, examples)
+                for event in spotter.events(heard):
+                    view.show(event)
+                    if examples is not None:
+                        examples.take(event)
             # A lost device has no summary: its error is the last word.
             _summary(spotter, _unread(outputs), json=json)
+            if examples is not None:
+                _kept(examples)
 
 
 class Observed:
-    """A source that says when its first block came, and when each one was heard."""
+    """A source that says when its first block came, and when each one was heard.
+
+    examples: hears each block before, and asks for answers after it.
+    """
 
     def __init__(
-        self, source: Source, announce: Callable[[], None], heard: Callable[[], None]
+        self,
+        source: Source,
+        announce: Callable[[], None],
+        heard: Callable[[], None],
+        examples: ExampleCollector | None = None,
     ) -> None:
         self._source, self._announce, self._heard = source, announce, heard
+        self._examples = examples
         self.rate, self.live = source.rate, source.live
 
     def __iter__(self) -> Iterator[Block]:
         for number, block in enumerate(self._source):
             if not number:
                 self._announce()
+            if self._examples is not None:
+                self._examples.hear(block)
             yield block
+            if self._examples is not None:
+                self._examples.answer()
             self._heard()
 
     def poll_events(self) -> list[Event]:
@@ -140,6 +166,34 @@ def _view(spotter: Spotter, *, json: bool) -> AbstractContextManager[Lines | Vie
     from kws.terminal.lines import Lines
 
     return nullcontext(Lines(as_json=json))
+
+
+@contextmanager
+def _examples(
+    folder: Path | None, spotter: Spotter, channel: str | None, view: Lines | View
+) -> Iterator[ExampleCollector | None]:
+    """Return what keeps examples in a folder, as keys judge them; None: there is no folder."""
+    if folder is None:
+        yield None
+        return
+    from kws.recording.examples import ExampleCollector
+    from kws.terminal.keys import Keys
+
+    mixed = options.parse_channel(channel)
+    with (
+        Keys() as keys,
+        ExampleCollector(spotter, folder, mixed, say=view.note, keys=keys.pressed) as examples,
+    ):
+        yield examples
+
+
+def _kept(examples: ExampleCollector) -> None:
+    """Tell on stderr what was kept, and what to do with it."""
+    print(
+        f"kept {examples.right} right and {examples.wrong} wrong examples in {examples.folder}"
+        + (f"; next: kws train {examples.folder}" if examples.right + examples.wrong else ""),
+        file=sys.stderr,
+    )
 
 
 def _unread(outputs: list[QueuedOutput]) -> int:

@@ -68,6 +68,8 @@ class Lines:
         """Print a remark."""
         print(one_line(text), file=sys.stderr, flush=True)
 
+    note = say
+
     def draw(self) -> None:
         """Do nothing: a line stays as it was printed."""
 

@@ -67,6 +67,12 @@ class View:
             if self._live.is_started:
                 self._live.refresh()
 
+    def note(self, text: str) -> None:
+        """Show a remark among the events."""
+        self._events.append(Text(one_line(text), "cyan"))
+        if self._live.is_started:
+            self._live.refresh()
+
     def say(self, text: str) -> None:
         """Change the title."""
         self._title = one_line(text)
