@@ -13,7 +13,7 @@ import kws
 
 ROOT = Path(__file__).parent.parent
 TOP = {"kws", "export", "tests", "benchmarks"} | {
-    "pyproject.toml", "README.md", "Makefile", "LICENSE", "CHANGELOG.md",
+    "pyproject.toml", "README.md", "docs", "Makefile", "LICENSE", "CHANGELOG.md",
 }  # fmt: skip
 
 LAYERS = [

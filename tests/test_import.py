@@ -5,7 +5,9 @@ import json
 import numpy as np
 import onnx
 import pytest
+import soundfile
 import wake_heads
+from models import noise
 
 import kws
 from export import importing, recordings, speech_embedding
@@ -152,6 +154,41 @@ def test_outputs_are_named_by_the_file_or_by_the_user(parts, tmp_path, capsys):
     np.testing.assert_allclose(ours[:, :2], windowed(parts, [told], audio), atol=1e-5)
     assert 2 == code
     assert "gives 3 scores, 0 are named" in err
+
+
+def tone(seconds):
+    """Return a tone as loud as a voice."""
+    time = np.arange(round(16_000 * seconds)) / 16_000
+    return (0.3 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+
+
+@pytest.fixture
+def tone_model(parts, tmp_path, capsys):
+    """An imported model whose wake word is a tone."""
+    networks = speech_embedding.WindowedNetworks(speech_embedding.find_parts(parts, print), [])
+    heard, other = (networks.embeddings(one, 0)[-16:] for one in (tone(2.4), noise(2.4)))
+    head = wake_heads.write_tuned_head(tmp_path / "beep.onnx", heard, other)
+    run([head, "--features", parts, "-o", tmp_path / "tone.onnx"], capsys)
+    return tmp_path / "tone.onnx"
+
+
+def test_an_imported_model_is_used_as_ours(tone_model, tmp_path, capsys):
+    """Found once, by `spot` and by `eval`; a verifier that knows no such word says so."""
+    quiet = noise(2)
+    audio, truth = tmp_path / "tone.wav", tmp_path / "truth.json"
+    soundfile.write(audio, np.concatenate([quiet, tone(2.4), quiet]), 16_000)
+    words = [{"label": "beep", "start_s": 2.0, "end_s": 4.4}]
+    truth.write_text(json.dumps({"version": 1, "seconds": 6.4, "words": words}))
+    model = ["--model", str(tone_model), "--gate", "none"]
+
+    assert 0 == main(["spot", str(audio), *model])
+    (found,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert "beep" == found["keyword"]
+    assert 2.0 < found["time_s"] < 5.0
+    assert 0 == main(["eval", "--stream", str(audio), "--truth", str(truth), *model, "--json"])
+    assert "beep" in capsys.readouterr().out
+    assert 2 == main(["spot", str(audio), *model, "--verify", "bundled"])
+    assert "can't verify beep: its keywords are" in capsys.readouterr().err
 
 
 def test_what_can_not_be_imported_is_one_line(parts, tmp_path, capsys):
