@@ -251,6 +251,18 @@ def test_a_network_that_can_not_stream_is_refused(form, tmp_path):
         openwakeword.build((mel, embedding), [head])
 
 
+def test_what_is_multiplied_by_zero_is_not_computed(parts, tmp_path, capsys):
+    """Filters above all bands go, and no Max is left for onnxruntime to compute apart."""
+    head = wake_heads.write_head(tmp_path / "mine.onnx")
+    run([head, "--features", parts, "-o", tmp_path / "out.onnx"], capsys)
+    graph = onnx.load(tmp_path / "out.onnx").graph
+    shapes = {one.name: [*one.dims] for one in graph.initializer}
+
+    assert [32, 1, 512] == shapes["mel/filters"]
+    assert [32, 32] == shapes["mel/bands"]
+    assert "Max" not in {node.op_type for node in graph.node}
+
+
 def test_a_file_that_drifts_is_not_written(parts, tmp_path, monkeypatch):
     """Where the graph gives other scores than its source, the command says so."""
     head = wake_heads.write_head(tmp_path / "mine.onnx")

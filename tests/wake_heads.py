@@ -34,19 +34,21 @@ def write_mel(path):
     node = helper.make_node
     nodes = [
         node("Unsqueeze", ["input", "one"], ["rows"]),
-        node("Conv", ["rows", "filters"], ["bands"], strides=[160]),
-        node("Mul", ["bands", "bands"], ["power"]),
+        node("Conv", ["rows", "filters"], ["bins"], strides=[160]),
+        node("Transpose", ["bins"], ["turned"], perm=[0, 2, 1]),
+        node("Mul", ["turned", "turned"], ["squares"]),
+        node("MatMul", ["squares", "bands"], ["power"]),
         node("Clip", ["power", "least"], ["clipped"]),
         node("Log", ["clipped"], ["log"]),
         node("ReduceMax", ["log"], ["loudest"], keepdims=0),
         node("Sub", ["loudest", "range"], ["lowest"]),
         node("Clip", ["log", "lowest"], ["cut"]),
-        node("Transpose", ["cut"], ["frames"], perm=[0, 2, 1]),
-        node("Unsqueeze", ["frames", "one"], ["output"]),
+        node("Unsqueeze", ["cut", "one"], ["output"]),
     ]
     constants = {
         "one": np.array([1]),
-        "filters": random(1, 32, 1, 512, scale=0.05),
+        "filters": random(1, 40, 1, 512, scale=0.05),
+        "bands": np.eye(40, 32, dtype=np.float32),
         "least": np.float32(1e-3),
         "range": np.float32(6),
     }
@@ -64,7 +66,8 @@ def write_embedding(path, *, pad=0, reach=8):
     nodes = [
         node("Reshape", ["input_1", "frames"], ["x0"]),
         node("Conv", ["x0", "w0"], ["x1"], kernel_shape=[3, 3], pads=[pad, 1, pad, 1]),
-        node("LeakyRelu", ["x1"], ["x2"], alpha=0.2),
+        node("LeakyRelu", ["x1"], ["leaky"], alpha=0.2),
+        node("Max", ["leaky", "lowest"], ["x2"]),
         node("Conv", ["x2", "w1"], ["x3"], kernel_shape=[1, 3], pads=[0, 1, 0, 1]),
         node("Conv", ["x3", "w2"], ["x4"], kernel_shape=[3, 1]),
         node("MaxPool", ["x4"], ["x5"], kernel_shape=[2, 2], strides=[2, 2]),
@@ -84,6 +87,7 @@ def write_embedding(path, *, pad=0, reach=8):
         "w4": random(6, 8, 8, 9, 1, scale=0.2),
         "w5": random(7, 96, 8, 3, 1, scale=0.2),
         "numbers": np.array([-1, 1, 1, 96]),
+        "lowest": np.full((1, 1, 1, 1), -0.4, np.float32),
     }
     outputs = {"conv2d_19": ["batch", 1, 1, 96]}
     return save(path, nodes, {"input_1": ["batch", 76, 32, 1]}, outputs, constants)
