@@ -85,9 +85,14 @@ def _fetched(name: str, cache: Path) -> Path:
 
 
 def _cache() -> Path:
-    """Return where fetched files are kept."""
+    """Return where fetched files are kept. Raises ExportError: there is no home."""
     name = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
-    base = Path(os.environ[name]) if os.environ.get(name) else Path.home() / ".cache"
+    try:
+        base = Path(os.environ[name]) if os.environ.get(name) else Path.home() / ".cache"
+    except RuntimeError:
+        raise ExportError(
+            f"this user has no home folder; set HOME or {name}, or name --features DIR"
+        ) from None
     return base / "kws" / PACKAGE.replace("==", "-")
 
 

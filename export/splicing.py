@@ -72,7 +72,7 @@ def _branches(node: NodeProto) -> list[GraphProto]:
 
 
 def _opset(model: ModelProto) -> int:
-    return max(int(each.version) for each in model.opset_import if each.domain in {"", "ai.onnx"})
+    return max([1, *(int(e.version) for e in model.opset_import if e.domain in {"", "ai.onnx"})])
 
 
 def _converted(model: ModelProto, path: Path, target: int) -> ModelProto:

@@ -1,6 +1,8 @@
 """`kws import`: other engines' models become one file that gives their very scores."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -261,6 +263,18 @@ def test_what_is_multiplied_by_zero_is_not_computed(parts, tmp_path, capsys):
     assert [32, 1, 512] == shapes["mel/filters"]
     assert [32, 32] == shapes["mel/bands"]
     assert "Max" not in {node.op_type for node in graph.node}
+
+
+def test_importing_needs_no_torch():
+    """`kws[import]` is onnx alone."""
+    code = (
+        "import sys, export.importers.openwakeword, export.importing; print('torch' in sys.modules)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert "False" == loaded.stdout.strip()
 
 
 def test_a_file_that_drifts_is_not_written(parts, tmp_path, monkeypatch):
