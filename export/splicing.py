@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, inliner, numpy_helper
 
 from export import IR, NEWEST_OPSET, OPSET
 from kws.errors import ExportError
@@ -30,7 +30,7 @@ def read(path: Path) -> ModelProto:
         raise ExportError(f"{path}: is not a readable ONNX model: {reason}") from None
     if not model.graph.node:
         raise ExportError(f"{path}: is not a readable ONNX model: it holds no graph")
-    return onnx.inliner.inline_local_functions(model) if model.functions else model
+    return inliner.inline_local_functions(model) if model.functions else model
 
 
 def shape(value: onnx.ValueInfoProto) -> list[int | str]:
@@ -72,7 +72,7 @@ def _branches(node: NodeProto) -> list[GraphProto]:
 
 
 def _opset(model: ModelProto) -> int:
-    return max(each.version for each in model.opset_import if each.domain in {"", "ai.onnx"})
+    return max([1, *(int(e.version) for e in model.opset_import if e.domain in {"", "ai.onnx"})])
 
 
 def _converted(model: ModelProto, path: Path, target: int) -> ModelProto:

@@ -94,6 +94,7 @@ def test_a_graph_says_its_kind_in_its_metadata(tmp_path, capsys):
         ("page.onnx", b"\n<!DOCTYPE html><html>", "is a web page"),
         ("noise.onnx", b"\x07\x01\x02", "is not a readable ONNX model"),
     ],
+    ids=["tflite", "git", "page", "noise"],
 )
 def test_what_is_no_onnx_is_named(name, content, wanted, tmp_path, capsys):
     """By its first bytes."""

@@ -1,11 +1,15 @@
 """`kws import`: other engines' models become one file that gives their very scores."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
 import pytest
+import soundfile
 import wake_heads
+from models import noise
 
 import kws
 from export import importing, recordings, speech_embedding
@@ -154,6 +158,41 @@ def test_outputs_are_named_by_the_file_or_by_the_user(parts, tmp_path, capsys):
     assert "gives 3 scores, 0 are named" in err
 
 
+def tone(seconds):
+    """Return a tone as loud as a voice."""
+    time = np.arange(round(16_000 * seconds)) / 16_000
+    return (0.3 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+
+
+@pytest.fixture
+def tone_model(parts, tmp_path, capsys):
+    """An imported model whose wake word is a tone."""
+    networks = speech_embedding.WindowedNetworks(speech_embedding.find_parts(parts, print), [])
+    heard, other = (networks.embeddings(one, 0)[-16:] for one in (tone(2.4), noise(2.4)))
+    head = wake_heads.write_tuned_head(tmp_path / "beep.onnx", heard, other)
+    run([head, "--features", parts, "-o", tmp_path / "tone.onnx"], capsys)
+    return tmp_path / "tone.onnx"
+
+
+def test_an_imported_model_is_used_as_ours(tone_model, tmp_path, capsys):
+    """Found once, by `spot` and by `eval`; a verifier that knows no such word says so."""
+    quiet = noise(2)
+    audio, truth = tmp_path / "tone.wav", tmp_path / "truth.json"
+    soundfile.write(audio, np.concatenate([quiet, tone(2.4), quiet]), 16_000)
+    words = [{"label": "beep", "start_s": 2.0, "end_s": 4.4}]
+    truth.write_text(json.dumps({"version": 1, "seconds": 6.4, "words": words}))
+    model = ["--model", str(tone_model), "--gate", "none"]
+
+    assert 0 == main(["spot", str(audio), *model])
+    (found,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert "beep" == found["keyword"]
+    assert 2.0 < found["time_s"] < 5.0
+    assert 0 == main(["eval", "--stream", str(audio), "--truth", str(truth), *model, "--json"])
+    assert "beep" in capsys.readouterr().out
+    assert 2 == main(["spot", str(audio), *model, "--verify", "bundled"])
+    assert "can't verify beep: its keywords are" in capsys.readouterr().err
+
+
 def test_what_can_not_be_imported_is_one_line(parts, tmp_path, capsys):
     """Exit code 2, what is wrong and what to do, nothing left behind."""
     good = wake_heads.write_head(tmp_path / "good.onnx")
@@ -213,6 +252,30 @@ def test_a_network_that_can_not_stream_is_refused(form, tmp_path):
 
     with pytest.raises(ExportError, match="can't be made streaming"):
         openwakeword.build((mel, embedding), [head])
+
+
+def test_what_is_multiplied_by_zero_is_not_computed(parts, tmp_path, capsys):
+    """Filters above all bands go, and no Max is left for onnxruntime to compute apart."""
+    head = wake_heads.write_head(tmp_path / "mine.onnx")
+    run([head, "--features", parts, "-o", tmp_path / "out.onnx"], capsys)
+    graph = onnx.load(tmp_path / "out.onnx").graph
+    shapes = {one.name: [*one.dims] for one in graph.initializer}
+
+    assert [32, 1, 512] == shapes["mel/filters"]
+    assert [32, 32] == shapes["mel/bands"]
+    assert "Max" not in {node.op_type for node in graph.node}
+
+
+def test_importing_needs_no_torch():
+    """`kws[import]` is onnx alone."""
+    code = (
+        "import sys, export.importers.openwakeword, export.importing; print('torch' in sys.modules)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert "False" == loaded.stdout.strip()
 
 
 def test_a_file_that_drifts_is_not_written(parts, tmp_path, monkeypatch):

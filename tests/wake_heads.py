@@ -34,19 +34,21 @@ def write_mel(path):
     node = helper.make_node
     nodes = [
         node("Unsqueeze", ["input", "one"], ["rows"]),
-        node("Conv", ["rows", "filters"], ["bands"], strides=[160]),
-        node("Mul", ["bands", "bands"], ["power"]),
+        node("Conv", ["rows", "filters"], ["bins"], strides=[160]),
+        node("Transpose", ["bins"], ["turned"], perm=[0, 2, 1]),
+        node("Mul", ["turned", "turned"], ["squares"]),
+        node("MatMul", ["squares", "bands"], ["power"]),
         node("Clip", ["power", "least"], ["clipped"]),
         node("Log", ["clipped"], ["log"]),
         node("ReduceMax", ["log"], ["loudest"], keepdims=0),
         node("Sub", ["loudest", "range"], ["lowest"]),
         node("Clip", ["log", "lowest"], ["cut"]),
-        node("Transpose", ["cut"], ["frames"], perm=[0, 2, 1]),
-        node("Unsqueeze", ["frames", "one"], ["output"]),
+        node("Unsqueeze", ["cut", "one"], ["output"]),
     ]
     constants = {
         "one": np.array([1]),
-        "filters": random(1, 32, 1, 512, scale=0.05),
+        "filters": random(1, 40, 1, 512, scale=0.05),
+        "bands": np.eye(40, 32, dtype=np.float32),
         "least": np.float32(1e-3),
         "range": np.float32(6),
     }
@@ -64,7 +66,8 @@ def write_embedding(path, *, pad=0, reach=8):
     nodes = [
         node("Reshape", ["input_1", "frames"], ["x0"]),
         node("Conv", ["x0", "w0"], ["x1"], kernel_shape=[3, 3], pads=[pad, 1, pad, 1]),
-        node("LeakyRelu", ["x1"], ["x2"], alpha=0.2),
+        node("LeakyRelu", ["x1"], ["leaky"], alpha=0.2),
+        node("Max", ["leaky", "lowest"], ["x2"]),
         node("Conv", ["x2", "w1"], ["x3"], kernel_shape=[1, 3], pads=[0, 1, 0, 1]),
         node("Conv", ["x3", "w2"], ["x4"], kernel_shape=[3, 1]),
         node("MaxPool", ["x4"], ["x5"], kernel_shape=[2, 2], strides=[2, 2]),
@@ -84,6 +87,7 @@ def write_embedding(path, *, pad=0, reach=8):
         "w4": random(6, 8, 8, 9, 1, scale=0.2),
         "w5": random(7, 96, 8, 3, 1, scale=0.2),
         "numbers": np.array([-1, 1, 1, 96]),
+        "lowest": np.full((1, 1, 1, 1), -0.4, np.float32),
     }
     outputs = {"conv2d_19": ["batch", 1, 1, 96]}
     return save(path, nodes, {"input_1": ["batch", 76, 32, 1]}, outputs, constants)
@@ -103,6 +107,24 @@ def write_head(path, *, embeddings=16, scores=1, output="score", opset=13, seed=
     }
     inputs, outputs = {"x": [batch, embeddings, 96]}, {output: [batch, scores]}
     return save(path, nodes, inputs, outputs, constants, opset=opset)
+
+
+def write_tuned_head(path, heard, other):
+    """A head that scores near 1 where the last embeddings are `heard`, near 0 where `other`.
+
+    heard, other: float32 [16, 96].
+    """
+    node = helper.make_node
+    apart = (heard - other).reshape(-1, 1)
+    weight = 20 * apart / float(np.sum(apart**2))
+    bias = (-10 - other.reshape(1, -1) @ weight)[0].astype(np.float32)
+    nodes = [
+        node("Flatten", ["x"], ["flat"]),
+        node("Gemm", ["flat", "weight", "bias"], ["logits"]),
+        node("Sigmoid", ["logits"], ["score"]),
+    ]
+    constants = {"weight": weight.astype(np.float32), "bias": bias}
+    return save(path, nodes, {"x": [1, 16, 96]}, {"score": [1, 1]}, constants)
 
 
 def write_branching_head(path):
