@@ -170,7 +170,9 @@ def report(result: dict[str, Any]) -> None:
 def main() -> None:
     """Measure, print, write benchmarks/cost.json."""
     parser = argparse.ArgumentParser(description="What spotting costs on this machine.")
-    parser.add_argument("--seconds", type=float, default=60.0, help="audio of each kind, of noise 10 x")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="audio of each kind, of noise 10 x"
+    )
     parser.add_argument("--listen-s", type=float, default=60.0, help="0 leaves listening out")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, default=RESULT)
