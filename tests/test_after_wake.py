@@ -211,6 +211,13 @@ def test_stricter_is_stricter():
     assert all(strict.thresholds[name] >= loose.thresholds[name] for name in ("yes", "no"))
 
 
+def test_scenes_in_which_nothing_rises_do_not_make_thresholds_low():
+    wakes, peaks = scored(np.random.default_rng(1), 300, -8.0)
+    chosen = after_wake.choose(wakes, peaks, ["yes", "no"])
+
+    assert chosen.thresholds == {"yes": after_wake.LEAST, "no": after_wake.LEAST}
+
+
 def test_too_few_wakes_can_not_speak_of_one_in_a_hundred():
     wakes, peaks = scored(np.random.default_rng(1), 10, -2.0)
     with pytest.raises(DataError, match="can't support"):

@@ -43,6 +43,9 @@ SHARE = 0.01
 """The largest share of wakes that a wrong or an invented command may follow."""
 BEGINS_S, LATE_S = 0.2, 0.3
 """From so long after the wake word a score can be a command's, to so long after the window."""
+LEAST = 0.5
+"""The lowest threshold: that a command scores low in a few hundred scenes, where it was not said,
+doesn't show that it never rises among other noises."""
 FOLDS = 5
 """Wrong commands are counted on each of so many parts, at thresholds found on the others."""
 SPEND, TIGHTER = 8.0, 0.93
@@ -146,7 +149,8 @@ def _search(
     said = {name: found[own[:, at], at] for at, name in enumerate(commands)}
     others = {name: found[~own[:, at], at] for at, name in enumerate(commands)}
     alarms = {name: each[each >= LOWEST] for name, each in others.items()}
-    return search.thresholds(said, alarms, hours=len(found), per_hour=spend)
+    levels = search.thresholds(said, alarms, hours=len(found), per_hour=spend)
+    return {name: max(level, LEAST) for name, level in levels.items()}
 
 
 def calibrate(
