@@ -51,6 +51,7 @@ model:
 	@.ci/setup test
 	$(PYTHON) -m export.training
 	$(PYTHON) -m export.training.verifier
+	$(PYTHON) -m export.training.negatives
 
 demo:
 	@.ci/setup voices

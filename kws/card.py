@@ -187,6 +187,7 @@ class Card(Strict, frozen=True):
     gate_model: bytes | None = None
     network: Network | None = None
     verification: Verification | None = None
+    encoder: str = ""
 
     @property
     def keywords(self) -> list[Label]:
