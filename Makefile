@@ -57,6 +57,7 @@ model:
 	@.ci/setup test
 	$(PYTHON) -m export.training
 	$(PYTHON) -m export.training.verifier
+	$(PYTHON) -m export.training.negatives
 
 demo:
 	@.ci/setup voices

@@ -8,15 +8,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from export.synthesis import engines
 from export.training import archive, corpus
-from export.training.own import teach
-from export.training.own.gather import Given
-from export.training.own.teach import Made
+from export.training.own import renderings
+from export.training.own.recipe import Recipe
 from export.training.strips import Speech, Word
 from kws.errors import DataError
 
 ROOT = Path(__file__).parent.parent
-SETTINGS = {"words": 2, "near": 2, "speech_s": 1.0}
 
 
 class Index(msgspec.Struct):
@@ -67,74 +66,67 @@ def test_what_is_no_archive_is_none(tmp_path):
     assert archive.read(tmp_path / "missing", Index) is None
 
 
-@pytest.fixture
-def given():
-    return Given({}, {}, [], {"hey": "hey"}, None, ([], [], []), [])
+class Voice:
+    """An engine that says one thing, and counts how often it is asked."""
+
+    name, neural = "test", True
+
+    def __init__(self):
+        self.asked = 0
+
+    def voices(self):
+        return ["one"]
+
+    def missing(self):
+        return ""
+
+    def render(self, text, count, seed, phonemes=()):
+        self.asked += 1
+        for number in range(count):
+            yield np.full(4 + number, 0.5, np.float32)
 
 
 @pytest.fixture
-def said(monkeypatch):
-    """What synthesisers would say; how often they are asked."""
-    made = Made({"hey": [pcm(5), pcm(7)]}, {"hey": [pcm(2)]}, {"hey": []}, [pcm(9)], ["flite-slt"])
-    asked = []
-
-    def say(*_):
-        asked.append(1)
-        return Made(made.words, made.apart, made.near, [], made.voices)
-
-    monkeypatch.setattr(teach, "_said", say)
-    monkeypatch.setattr("export.synthesis.installed", lambda: ["flite-slt"])
-    monkeypatch.setattr("export.synthesis.pronounces", lambda: True)
-    floats = [each.astype(np.float32) / 32_767 for each in made.speech]
-    monkeypatch.setattr("export.synthesis.speech", lambda *_, **__: floats)
-    return made, asked
+def voice(monkeypatch):
+    found = Voice()
+    monkeypatch.setattr(engines, "available", lambda: [found])
+    return found
 
 
-def lists(made):
-    return [
-        {word: [each.tolist() for each in audio] for word, audio in group.items()}
-        for group in (made.words, made.apart, made.near)
-    ]
+def render(folder):
+    recipe = Recipe(renderings=2, near_words=1, near_renderings=1)
+    return renderings.render({"hey": "hey"}, {}, recipe, 1, folder=folder, say=[].append)
 
 
-def test_what_was_synthesised_is_said_once(given, said, tmp_path):
-    made, asked = said
-    first = teach.synthesise(given, SETTINGS, 1, tmp_path, print)
-    again = teach.synthesise(given, SETTINGS, 1, tmp_path, print)
+def test_what_was_synthesised_is_said_once(voice, tmp_path):
+    first = render(tmp_path)
+    asked = voice.asked
+    again = render(tmp_path)
 
-    assert asked == [1]
-    assert lists(first) == lists(again) == lists(made)
-    assert [each.tolist() for each in first.speech] == [each.tolist() for each in again.speech]
-    assert again.voices == made.voices
+    assert asked == voice.asked
+    assert 2 == len(first.words["hey"])
+    for one, other in ((first.words, again.words), (first.near, again.near)):
+        assert [each.tolist() for each in one["hey"]] == [each.tolist() for each in other["hey"]]
 
 
 @pytest.mark.parametrize("suffix", [".audio", ".pickle"])
-def test_a_file_in_the_output_folder_runs_nothing(given, said, tmp_path, suffix):
+def test_a_file_in_the_output_folder_runs_nothing(voice, tmp_path, suffix):
     """Whoever can write there must not be who trains."""
     marker = tmp_path / "it ran"
-    teach.synthesise(given, SETTINGS, 1, tmp_path, print)
-    [kept] = tmp_path.glob("made-*")
-    kept.unlink()
-    kept.with_suffix(suffix).write_bytes(pickle.dumps(Harmful(marker)))
-    teach.synthesise(given, SETTINGS, 1, tmp_path, print)
+    render(tmp_path)
+    for kept in tmp_path.glob("said-*"):
+        kept.unlink()
+        kept.with_suffix(suffix).write_bytes(pickle.dumps(Harmful(marker)))
+    render(tmp_path)
     assert not marker.exists()
 
     pickle.loads(pickle.dumps(Harmful(marker)))  # noqa: S301 - the proof that it would
     assert marker.exists(), "the pickle is harmless: this test proves nothing"
 
 
-def test_a_file_that_says_of_more_than_it_holds_is_made_anew(given, said, tmp_path):
-    teach.synthesise(given, SETTINGS, 1, tmp_path, print)
-    [kept] = tmp_path.glob("made-*")
-    archive.write(kept, {"words": {"hey": 9}, "apart": {}, "near": {}, "voices": []}, [pcm(1)])
-    teach.synthesise(given, SETTINGS, 1, tmp_path, print)
-
-    assert said[1] == [1, 1]
-
-
-def test_a_folder_that_takes_nothing_is_one_line(given, said, tmp_path):
+def test_a_folder_that_takes_nothing_is_one_line(voice, tmp_path):
     with pytest.raises(DataError, match="can't be written"):
-        teach.synthesise(given, SETTINGS, 1, tmp_path / "missing", print)
+        render(tmp_path / "missing")
 
 
 def test_the_corpus_is_decoded_once(tmp_path, monkeypatch):

@@ -117,7 +117,12 @@ def test_any_text_is_pronounced(dictionaries, monkeypatch):
     monkeypatch.setattr(phonemes, "pronounces", lambda: False)
 
     assert ["hˈA mˈɑɹvɪn"] == known.variants("Hey, Marvin!")
-    assert ["hˈA hɑdˈukɛn", "hˈA hædˈWkɛn"] == known.variants("hey hadouken")
+    assert ["hˈA hɑdˈukɛn", "hˈA hədˈukɛn", "hˈA hədˈOkɛn", "hˈA hædˈWkɛn"] == known.variants(
+        "hey hadouken"
+    )
+    assert {"dɹəkˈɑɹis", "dɹəkˈæɹis"} <= set(guesses("dracarys"))
+    assert ["ˌɔɹ", "ˌəɹ"] == phonemes._weak("ˌɔɹ")
+    assert ["əθˈinə", "ɐθˈinə"] == phonemes._weak("əθˈinə")
     with pytest.raises(DataError, match="holds no word"):
         known.variants("?!")
     with pytest.raises(DataError, match="no pronunciation of 66"):

@@ -1,7 +1,7 @@
 """Speech without a speaker: phrases, what is easily taken for them, and a little background."""
 
 from export.synthesis.background import sentences, speech
-from export.synthesis.nearmisses import holding, near_misses
+from export.synthesis.nearmisses import holding, near_misses, sounding_like
 from export.synthesis.pronunciation import pronounces
 from export.synthesis.renderings import said
 from export.synthesis.speaking import RATE, Samples, say
@@ -19,5 +19,6 @@ __all__ = [
     "said",
     "say",
     "sentences",
+    "sounding_like",
     "speech",
 ]

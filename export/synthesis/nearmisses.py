@@ -74,6 +74,19 @@ def holding(candidates: Sequence[str], text: str) -> list[bool]:
     return same
 
 
+def sounding_like(text: str, others: Sequence[str]) -> list[str]:
+    """Return which of other words sound the same as a text, in one of the accents.
+
+    Raises DataError: a text holds no word.
+    """
+    found: dict[str, None] = {}
+    for accent in ACCENTS if pronounces() else ACCENTS[:1]:
+        target, *sounds_of = pronounced([text, *others], accent)
+        near = distances(sounds_of, target)[:, -1] < SAME
+        found |= dict.fromkeys(other for other, same in zip(others, near, strict=True) if same)
+    return list(found)
+
+
 def _inflections(phrase: list[str]) -> set[str]:
     """Return the phrase and its homophones, with every ending: stop, stopped; no, know, knows."""
     name = " ".join(phrase)

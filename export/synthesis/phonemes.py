@@ -40,6 +40,8 @@ _OPEN_VOWELS = [
 ]  # fmt: skip
 """Letters as most languages but English read them: names are often from one of those."""
 _OPEN = re.compile("|".join(letters for letters, _ in _OPEN_VOWELS))
+_HURRIED = re.compile("(?<!ˈ)[ɑOɛ]")
+"""Vowels without stress, of which the first is swallowed in a hurry."""
 _VOWEL = re.compile("[iɪɛæəɜʌɑɒɔʊuIWAOYᵊ]")
 
 
@@ -76,12 +78,12 @@ class Phonemes:
     def variants(self, text: str) -> list[str]:
         """Return how a text may be pronounced, the likeliest first; any text has at least one.
 
-        Words of the dictionaries have one pronunciation. Others are read as espeak-ng does, if it
-        is here, as a name with open vowels, and by English spelling: nobody knows which is right.
-        Raises DataError: the text holds no word.
+        Words of the dictionaries are said as they stand there, and weakly. Others are read as
+        espeak-ng does, if it is here, as a name with open vowels, clearly and in a hurry, and by
+        English spelling: nobody knows which is right. Raises DataError: the text holds no word.
         """
         found = [
-            [self._entries[word]] if word in self._entries else guesses(word)
+            _weak(self._entries[word]) if word in self._entries else guesses(word)
             for word in words(text)
         ]
         count = max(map(len, found))
@@ -95,12 +97,27 @@ def guesses(word: str) -> list[str]:
     read = [from_ipa(ipa(word, ACCENTS[0]))] if pronounces() else []
     if letters:
         doubled = re.sub(r"([b-z])\1", r"\1", letters)
-        read.append(_stressed(_OPEN.sub(lambda m: dict(_OPEN_VOWELS)[m[0]], doubled)))
+        open_vowels = _stressed(_OPEN.sub(lambda m: dict(_OPEN_VOWELS)[m[0]], doubled))
+        hurried = _HURRIED.sub("ə", open_vowels, count=1)
+        read += [open_vowels, hurried, _other_stress(hurried)]
         read.append(_stressed(from_ipa(spelled(letters))))
     read = [each for each in read if _VOWEL.search(each)]
     if not read:
         raise DataError(f"no pronunciation of {word}: spell it otherwise, or install espeak-ng")
     return list(dict.fromkeys(read))
+
+
+def _weak(sounds: str) -> list[str]:
+    """Return a word as it is said, and as it is said without care, where that differs."""
+    weak = re.sub("^ə", "ɐ", sounds)
+    if "ˈ" not in sounds:
+        weak = weak.replace("ɔɹ", "əɹ")
+    return list(dict.fromkeys([sounds, weak]))
+
+
+def _other_stress(sounds: str) -> str:
+    """Return sounds with the stressed vowel that others read from the same letter."""
+    return re.sub("ˈ([ɑuO])", lambda m: "ˈ" + {"ɑ": "æ", "u": "O", "O": "ɑ"}[m[1]], sounds)
 
 
 def from_ipa(sounds: str) -> str:

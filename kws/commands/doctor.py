@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import time
 from collections.abc import Callable
 from typing import Annotated
@@ -17,8 +16,6 @@ from kws.text import one_line
 LISTENED_S = 2.0
 QUIET_DB, LOUD_DB = -75.0, -3.0
 """dBFS between which a room with a working microphone lies."""
-SYNTHESISERS = {"espeak-ng": "espeak-ng", "flite": "flite", "festival": "text2wave"}
-"""What says words for `kws train --phrase`, with the program that it is known by."""
 
 
 class Trouble(Exception):  # noqa: N818 - it is what the doctor looks for, not an error
@@ -124,15 +121,12 @@ def _inference(path: str | None) -> str:
 
 
 def _voices() -> str:
-    """Return the speech synthesisers that are here; having none is no reason not to listen."""
-    here = [name for name, program in SYNTHESISERS.items() if shutil.which(program)]
-    missing = [name for name in SYNTHESISERS if name not in here]
-    text = ", ".join(here)
-    if not missing:
+    """Return the voice engines that are here; having none is no reason not to listen."""
+    from export.synthesis import engines
+
+    found = [engine for engine in engines.engines() if not engine.missing()]
+    text = ", ".join(engine.name for engine in found)
+    if any(engine.neural for engine in found):
         return text
-    install = f"apt install {' '.join(missing)}"
-    if platform.system() != "Linux":
-        install = "install espeak-ng"  # the one that is packaged for every system
-    if here:
-        return f"{text}; more voices make `kws train --phrase` better: {install}"
-    return f"none; only `kws train --phrase` needs one: {install}"
+    better = "kws voices add kokoro fetches voices that sound like people"
+    return f"{text}; {better}" if found else f"none; only `kws train --phrase` needs some: {better}"

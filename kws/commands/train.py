@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  phonetic symbols look like letters
 """`kws train`: labels of your own."""
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 BUNDLED = "bundled"
 NEEDED = ("torch", "onnx", "tomli")
-SAID = {"phrases": "phrase"}
+SAID = {"phrases": "phrase", "pronunciations": "say"}
 """Options that are called otherwise inside."""
 
 
@@ -32,16 +33,29 @@ def train(
     source: Annotated[
         str,
         typer.Option(
-            "--from", metavar="CHECKPOINT", help="What to go on from; a model file of ours, too."
+            "--from", metavar="CHECKPOINT", help="A checkpoint of transformers to go on from."
         ),
     ] = BUNDLED,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where it is kept.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="PATH", help="The model file; of a checkpoint, a folder."
+        ),
+    ] = None,
     phrase: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="A word by its text alone.")
+        list[str] | None, typer.Option(metavar="TEXT", help="A word that voices say.")
+    ] = None,
+    say: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT=PHONEMES", help="How a phrase is said, in Misaki's symbols."),
     ] = None,
     synthesise: Annotated[
-        bool, typer.Option("--synthesise", help="Let machines say the recorded words, too.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--synthesise/--no-synthesise",
+            help="Let voices say the recorded words, too; else where there are under 10 of them.",
+        ),
+    ] = None,
     wake: Annotated[str | None, typer.Option(metavar="A,B", help="Which are wake words.")] = None,
     speech: Annotated[
         Path | None, typer.Option(metavar="DIR", help="People talking, without the words.")
@@ -81,35 +95,65 @@ def train(
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed, the same result.")] = 1,
     json: options.Json = False,
 ) -> None:
-    """Teach a network your own words or sounds; run again after a kill, it goes on.
+    """Teach kws your own words, or a network your sounds; run again after a kill, it goes on.
 
-    From the bundled model, or one that went on from it: your words, from few recordings or their
-    text alone, into DIR/checkpoint.pt. From a checkpoint of transformers: any labels, into DIR.
-    Then `kws export`.
+    Your words, from three recordings on, or from their text alone (`kws voices`), become a model
+    file for `kws listen --model`; what was computed stays beside it. With --from, a checkpoint of
+    transformers learns any labels, into a folder, for `kws export`.
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise ConfigError(missing_packages(missing, "train"))
-    run = {"epochs": epochs, "threads": threads, "seed": seed}
+    run = {"threads": threads, "seed": seed}
     own: dict[str, Any] = {"wake": None if wake is None else options.parse_words(wake)}
     own |= {"speech": speech, "noise": noise, "rooms": rooms, "phrases": phrase}
-    own |= {"synthesise": synthesise, "false_alarms": false_alarms}
+    own |= {"pronunciations": _pronunciations(say), "synthesise": synthesise}
+    own |= {"false_alarms": false_alarms}
     tuned: dict[str, Any] = {"audio_column": audio_column, "label_column": label_column}
     tuned |= {"speaker_column": speaker_column, "window_s": window_s, "rate": rate, "batch": batch}
-    if source == BUNDLED or source.endswith(".onnx"):
+    tuned |= {"epochs": epochs}
+    if source.endswith(".onnx"):
+        raise ConfigError(f"--from {source}: own words begin anew; leave --from away")
+    if source == BUNDLED:
         _refuse(f"--from {source}", tuned)
-        start = None if source == BUNDLED else Path(source)
-        _own(data, out, {**_given(own), **run, "start": start}, json=json)
+        _own(data, out, {**_given(own), **run}, json=json)
     else:
         _refuse("a checkpoint of transformers", own)
+        if out is None:
+            raise ConfigError("say where it is kept: -o DIR")
         _finetune(data, source, out, {**_given(tuned), **run}, json=json)
 
 
-def _own(data: str | None, out: Path, asked: dict[str, Any], *, json: bool) -> None:
+def _own(data: str | None, out: Path | None, asked: dict[str, Any], *, json: bool) -> None:
     """Train a person's own words."""
     from export.training.own import own
 
-    result = own.train(None if data is None else Path(data), out, own.Options(**asked), _say)
-    _tell(result, result.lines(), f"kws export {out / 'checkpoint.pt'} -o mine.onnx", json=json)
+    target = _target(data, out, asked.get("phrases", []))
+    result = own.train(None if data is None else Path(data), target, own.Options(**asked), _say)
+    _tell(result, result.lines(), f"kws listen --model {target}", json=json)
+
+
+def _target(data: str | None, out: Path | None, phrases: list[str]) -> Path:
+    """Return the model file that is written: named after the first word, if nobody says how."""
+    if out is not None:
+        return out if out.suffix == ".onnx" else out.with_name(f"{out.name}.onnx")
+    folders = (
+        sorted(each.name for each in Path(data).iterdir() if each.is_dir())
+        if (data is not None and Path(data).is_dir())
+        else []
+    )
+    words = [name for name in [*folders, *phrases] if name[:1].isalnum()]
+    return Path("_".join((words or ["mine"])[0].lower().split()) + ".onnx")
+
+
+def _pronunciations(said: list[str] | None) -> dict[str, str]:
+    """Read `TEXT=PHONEMES`. Raises ConfigError."""
+    found = {}
+    for each in said or []:
+        text, equals, phonemes = each.partition("=")
+        if not (text and equals and phonemes):
+            raise ConfigError(f"--say {each}: say it as TEXT=PHONEMES, like 'athena=əθˈinə'")
+        found[text] = phonemes
+    return found
 
 
 def _finetune(
@@ -135,9 +179,7 @@ def _refuse(where: str, options: dict[str, Any]) -> None:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options that were given; the others have their own defaults."""
-    return {
-        name: value for name, value in options.items() if value is not None and value is not False
-    }
+    return {name: value for name, value in options.items() if value is not None and value != {}}
 
 
 def _say(text: str) -> None:

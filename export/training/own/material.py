@@ -26,8 +26,8 @@ MOST_HOURS = 8.0
 """As much is taken of a folder of speech or noise; its files evenly chosen."""
 LONGEST_S = 4.0
 """A recording of a word holds no more."""
-LEAST = 5
-"""So few recordings of a word teach something, and leave two to measure with."""
+LEAST = 3
+"""So few recordings of a word teach something."""
 Say = Callable[[str], None]
 
 

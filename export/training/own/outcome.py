@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 import msgspec
@@ -14,79 +15,112 @@ BAD_MISSES = 0.2
 """Share of missed words from which on a word is called bad."""
 FEW = 10
 """Fewer recordings than these say little."""
+COLUMNS = 78
+BARS = " ▁▂▃▄▅▆▇█"
 
 
 class WordOutcome(Strict, frozen=True):
     """One word.
 
-    recordings: learnt from. synthesised: renderings learnt from. misses: of what was kept aside,
-    recordings or (`by_machines`) renderings by voices that taught nothing; None: nothing was.
-    learnt_misses: of the recordings learnt from, which flatter. false_alarms: events aside.
+    recordings, synthesised: learnt from. misses: in the cross-validation, of recordings or, where
+    there are none (`by_machines`), of renderings by the same voices. passed: windows of the pack's
+    calibration speech over the threshold. false_alarms: events in the user's own speech aside.
+    scores, background: how many of its own utterances, and of windows without it, lie in each
+    tenth of the scores.
     """
 
     role: str
     recordings: int
     synthesised: int
+    length_s: float
     threshold: float
-    misses: Share | None = None
+    misses: Share
     by_machines: bool = False
-    learnt_misses: Share | None = None
+    passed: int = 0
     false_alarms: int = 0
+    scores: list[int] = []  # noqa: RUF012 - msgspec copies it
+    background: list[int] = []  # noqa: RUF012
 
 
 class Background(Strict, frozen=True):
-    """Hours of speech and noise without the words: learnt, for thresholds, aside."""
+    """What stands behind the thresholds.
 
-    learnt: float
-    calibration: float
-    aside: float
-    synthesised_speech: bool = False
-    computed_noise: bool = False
+    windows: of other people's speech, drawn from `hours` of it. learnt, calibration, aside: hours
+    of the user's own speech and noise.
+    """
+
+    windows: int
+    hours: float
+    learnt: float = 0.0
+    calibration: float = 0.0
+    aside: float = 0.0
 
 
 class Result(Strict, frozen=True):
     """What a training of own words gave; report.json holds the same.
 
-    false_alarms: of all words, on the background aside. wanted: as many an hour were asked for.
-    warnings: what stood in for recordings. weak: why the figures are bad, or rest on too little.
+    model: the file. false_alarms: of all words, in the user's own speech aside; None: none was
+    given. wanted: as many an hour were asked for. voices: that spoke. weak: why the figures are
+    bad, or rest on too little.
     """
 
-    checkpoint: str
+    model: str
     words: dict[str, WordOutcome]
     background: Background
-    false_alarms: Rate
+    false_alarms: Rate | None
     wanted: float
     seconds: float
-    device: str
-    warnings: list[str] = []  # noqa: RUF012 - msgspec copies it
+    cpu_seconds: float
+    voices: list[str] = []  # noqa: RUF012
+    warnings: list[str] = []  # noqa: RUF012
     weak: list[str] = []  # noqa: RUF012
 
     def lines(self) -> list[str]:
-        """Return a short table for people, and what is weak."""
-        told = [f"{'word':16} {'learnt from':>22} {'threshold':>9}  missed, of those kept aside"]
-        told += [f"{name:16} {_row(word)}" for name, word in self.words.items()]
-        rate, background = self.false_alarms, self.background
-        told.append(
-            f"{rate.events} false alarms in {rate.hours:.2f} h kept aside: {rate.per_hour:.1f} an "
-            f"hour (95 %: {rate.low:.1f} to {rate.high:.1f})"
-        )
-        told.append(
-            f"background: {background.learnt:.2f} h learnt from, {background.calibration:.2f} h "
-            f"for thresholds, {background.aside:.2f} h aside"
-        )
-        return [*told, *(f"weak: {line}" for line in self.weak)]
+        """Return what people read: each word, false alarms, what is weak."""
+        told = [line for name, word in self.words.items() for line in _word_lines(name, word)]
+        told += _wrapped(_alarm_line(self))
+        told += [line for weak in self.weak for line in _wrapped(f"weak: {weak}")]
+        return told
 
 
-def _row(word: WordOutcome) -> str:
-    learnt = f"{word.recordings} recorded"
-    if word.synthesised:
-        learnt += f", {word.synthesised} made"
-    missed = "not measured: none was kept aside"
-    if word.misses is not None:
-        share = word.misses
-        missed = f"{share.hits} of {share.count} ({share.low:.0%} to {share.high:.0%})"
-        missed += " machine voices" if word.by_machines else ""
-    return f"{learnt:>22} {word.threshold:9.3f}  {missed}"
+def _word_lines(name: str, word: WordOutcome) -> Iterator[str]:
+    learnt = f"{word.recordings} recordings" if word.recordings else ""
+    learnt += " and " if word.recordings and word.synthesised else ""
+    learnt += f"{word.synthesised} renderings" if word.synthesised else ""
+    yield f"{name}: learnt from {learnt}; threshold {word.threshold:.3f}"
+    share = word.misses
+    what = "renderings" if word.by_machines else "recordings"
+    yield (
+        f"  missed {share.hits} of {share.count} {what} kept aside in turn "
+        f"({share.low:.0%} to {share.high:.0%})"
+    )
+    if word.scores:
+        own, other = _bars(word.scores), _bars(word.background)
+        yield f"  scores from 0 to 1: the word |{own}|, other speech |{other}|"
+
+
+def _bars(counts: list[int]) -> str:
+    most = max([*counts, 1])
+    return "".join(BARS[-(-count * (len(BARS) - 1) // most)] for count in counts)
+
+
+def _alarm_line(found: Result) -> str:
+    rate, behind = found.false_alarms, found.background
+    passed = sum(word.passed for word in found.words.values())
+    drawn = (
+        f"thresholds are set for {found.wanted:g} an hour, extrapolated from {behind.windows} "
+        f"windows (1.6 s) of {behind.hours:.1f} h of other people's speech: {passed} of them pass"
+    )
+    if rate is None:
+        return f"false alarms: {drawn}"
+    return (
+        f"false alarms: {rate.events} in {rate.hours:.2f} h of yours kept aside, "
+        f"{rate.per_hour:.1f} an hour (95 %: {rate.low:.1f} to {rate.high:.1f}); {drawn}"
+    )
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, COLUMNS, subsequent_indent="  ")
 
 
 def judged(found: Result) -> Result:
@@ -98,30 +132,24 @@ def _weak_words(found: Result) -> Iterator[str]:
     alone = [name for name, word in found.words.items() if not word.recordings]
     if alone:
         yield (
-            f"{', '.join(alone)}: synthesised voices alone; people say it otherwise, record some "
-            f"(kws record {alone[0]} -n 20)"
+            f"{', '.join(alone)}: voices alone; people say it otherwise, record some "
+            f"(kws record {alone[0].replace('_', ' ')!r} -n 20)"
         )
     for name, word in found.words.items():
         share = word.misses
-        if share is None:
-            yield f"{name}: nobody knows how often it is missed: none was kept aside"
-        elif share.value > BAD_MISSES:
+        if share.value > BAD_MISSES:
             yield f"{name}: {share.hits} of {share.count} were missed; record more, in more voices"
-        elif share.count < FEW or word.by_machines:
-            what = "renderings by machines" if word.by_machines else "recordings"
+        elif share.count < FEW:
             yield (
-                f"{name}: measured on {share.count} {what}; it may miss up to {share.high:.0%} "
-                "of such"
+                f"{name}: measured on {share.count} recordings; it may miss up to "
+                f"{share.high:.0%} of such"
             )
 
 
 def _weak_background(found: Result) -> Iterator[str]:
     rate = found.false_alarms
-    if found.background.synthesised_speech:
-        yield (
-            "the speech without the words is synthesised: expect far more false alarms than told; "
-            "give --speech with hours of people talking"
-        )
+    if rate is None:
+        return
     if rate.low > found.wanted:
         yield (
             f"{rate.per_hour:.1f} false alarms an hour, {found.wanted:g} were wanted; give more "

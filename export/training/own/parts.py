@@ -1,4 +1,4 @@
-"""Parts: what is learnt, what thresholds are found on, and what is kept aside to measure."""
+"""Parts: of background, to learn from, to find thresholds on, and to keep aside."""
 
 from __future__ import annotations
 
@@ -7,36 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from export.training.own.material import LEAST, Recording
+from export.training.own.material import Recording
 
-ASIDE = 0.25
-"""Share of a word's recordings that is kept aside."""
 PARTS = (0.6, 0.25, 0.15)
 """Shares of the background: to learn, for thresholds, kept aside."""
-
-
-def aside(
-    recordings: Sequence[Recording], count: int | None, seed: int
-) -> tuple[list[Recording], list[Recording]]:
-    """Return what is learnt and what is kept aside, speakers apart where names tell them.
-
-    count: how many are kept aside; None is a quarter, two at least, of five or more.
-    """
-    total = len(recordings)
-    if count is None:
-        count = max(2, round(ASIDE * total)) if total >= LEAST else 0
-    groups: dict[str, list[Recording]] = defaultdict(list)
-    for recording in recordings:
-        groups[recording.speaker].append(recording)
-    if len(groups) < 3 or max(map(len, groups.values())) > total / 2:
-        groups = {recording.name: [recording] for recording in recordings}
-    kept: list[Recording] = []
-    apart: list[Recording] = []
-    names = sorted(groups)
-    for place in np.random.default_rng(seed).permutation(len(names)):
-        group = groups[names[place]]
-        (apart if len(apart) + len(group) <= count else kept).extend(group)
-    return kept, apart
 
 
 def in_parts(
