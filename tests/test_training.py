@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -148,6 +149,35 @@ def test_operating_points_spend_the_false_alarms_where_they_save_most():
     assert [point.thresholds for point in points] == [
         {name: trade["threshold"] for name, trade in row["keywords"].items()} for row in table
     ]
+
+
+def test_speech_at_other_speeds_sets_thresholds_but_is_not_counted():
+    """An alarm of a faster voice raises the threshold; the rate is that of the recordings."""
+    ends = np.arange(1, 45_001) * 0.08  # an hour
+    quiet, loud, words = (np.zeros((len(ends), 1), np.float32) for _ in range(3))
+    loud[1000::1000, 0] = np.linspace(0.3, 0.9, len(loud[1000::1000]))
+    words[100::200, 0] = 0.99
+    truth = [match.Word("a", end - 0.3, end) for end in ends[100::200]]
+    thresholds = {}
+    for name, varied in [("recorded", quiet), ("varied", loud)]:
+        tracks = [calibrate.Track(quiet, ends), calibrate.Track(varied, ends, varied=True)]
+        peaks = calibrate.find_peaks([(calibrate.Track(words, ends), truth)], tracks, "a", "a", 1)
+        ((point,), _) = calibrate.operating_points({"keyword": peaks}, rates=[1.0])
+        thresholds[name] = point.thresholds["a"]
+
+        assert (1, 0) == (round(point.measured.hours), point.measured.events)
+    assert thresholds["recorded"] < thresholds["varied"]
+
+
+def test_speech_is_played_faster():
+    """And higher: as long as the speed says."""
+    clip = SimpleNamespace(label="speech")
+    audio = np.zeros(RATE, np.int16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recordings, "keyword_free", lambda split: [clip])
+        patch.setattr(recordings, "load", lambda clips: [audio for _ in clips])
+
+        assert [RATE // 2] == [len(one) for one in calibrate.speech_stream("train", speed=2.0)]
 
 
 def test_the_prior_is_brought_to_the_share_of_the_clips():
