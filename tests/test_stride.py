@@ -58,6 +58,8 @@ def test_every_second_hop_and_those_near_a_word():
     assert called(card, [low, low, high, *[low] * 5]) == [0, 1, 3, 5, 7]  # it was not looked at
     assert called(card, [*[low] * 3, high, high, high, *[low] * 4]) == [0, 1, 3, 4, 5, 6, 7, 9]
     assert called(card, [low] * 8, first=1) == [0, 2, 4, 6]
+    third = replace(card, stride=Stride(3, 0.5))
+    assert called(third, [low, low, high, *[low] * 6]) == [0, 2, 3, 4, 5, 8]
     assert called(replace(card, stride=Stride(1, 0.5)), [low] * 4) == [0, 1, 2, 3]
     assert called(replace(card, stride=None), [low] * 4) == [0, 1, 2, 3]
 
@@ -114,22 +116,27 @@ def test_models_of_one_hop_are_called_on_the_same_windows(sizes):
 
 
 @pytest.mark.parametrize("gate", ["none", "webrtc"])
-def test_evaluation_hears_what_is_heard_live(file, tmp_path, gate):
+@pytest.mark.parametrize("lead", [0, HOP, 2 * HOP])
+def test_evaluation_hears_what_is_heard_live(file, tmp_path, gate, lead):
     """Its tracks are of every hop, and what the chain makes of them is the same to the bit."""
     model, path = load(file), tmp_path / "sound.wav"
-    soundfile.write(path, SOUND, RATE, "FLOAT")
+    silence_ = np.zeros(3 * RATE + lead, np.float32)
+    sound = np.concatenate([SOUND, silence_, SOUND])
+    soundfile.write(path, sound, RATE, "FLOAT")
     settings_ = Settings([model.card])
     tail = silence([model], settings_, gate)
     (unit,) = units(path, model, tail=tail)
     heard = Replay([model], settings_, gate=gate).hear(path, [score(unit)])
     spotter = Spotter(model, gate=gate)
-    live = [*spotter.process(Block(SOUND, 0, RATE)), *spotter.finish()]
+    live = [*spotter.process(Block(sound, 0, RATE)), *spotter.finish()]
 
     def told(events):
         return [(e.end, *e.values.tolist()) for e in events if isinstance(e, Scores)]
 
     assert told(heard.events) == told(live)
     assert len(told(live)) > 20
+    jumps = sum(b[0] - a[0] > HOP for a, b in pairwise(told(live)))
+    assert (jumps > 0) == (gate == "webrtc")
 
 
 @pytest.mark.parametrize(

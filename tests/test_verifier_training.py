@@ -436,11 +436,6 @@ def test_a_release_is_a_verifier_of_the_bundled_model(tmp_path):
     release(network, recipe, tmp_path / "verifier.onnx", tmp_path)
     first, made = kws.load(), kws.load(tmp_path / "verifier.onnx")
     found = made.card.verification
-    rewrite(deepcopy(trained), made.path, tmp_path / "again.onnx")
-    again = kws.load(tmp_path / "again.onnx")
-    trained.head.classify.weight.data.mul_(2)
-    with pytest.raises(ParityError, match="scores differ by"):
-        rewrite(trained, made.path, tmp_path / "other.onnx")
     spotter = kws.Spotter(first, verify=made)
 
     assert LABELS == made.labels
@@ -457,9 +452,17 @@ def test_a_release_is_a_verifier_of_the_bundled_model(tmp_path):
     assert made.card.parity.max_difference < 1e-3
     assert made.card.self_test
     assert made.card.encoder == encoder_id(network)
-    assert again.card == made.card
-    assert again.path.read_bytes() == made.path.read_bytes()
+    assert is_written_again(trained, made, tmp_path)
     assert not spotter.push(np.zeros(RATE, np.float32), sample_rate=RATE)
+
+
+def is_written_again(trained, made, folder):
+    """The same weights give the same file; others are refused."""
+    rewrite(deepcopy(trained), made.path, folder / "again.onnx")
+    trained.head.classify.weight.data.mul_(2)
+    with pytest.raises(ParityError, match="scores differ by"):
+        rewrite(trained, made.path, folder / "other.onnx")
+    return (folder / "again.onnx").read_bytes() == made.path.read_bytes()
 
 
 def test_make_model_makes_the_first_stage_first():
