@@ -22,6 +22,7 @@ from export.training.augment import throat
 from export.training.own import (
     calibration,
     features,
+    gather,
     material,
     measuring,
     outcome,
@@ -274,6 +275,12 @@ def test_what_cannot_be_learnt_from_is_told_in_one_line(tmp_path, counts, change
         own.train(words, tmp_path / "out.onnx", Options(synthesise=False, **changes), [].append)
     assert "\n" not in str(raised.value)
     assert [path for path in tmp_path.iterdir() if path.name != "words"] == []
+
+
+@pytest.mark.parametrize("phrase", ["okay computer", "lights on", "zorblax"])
+def test_a_phrase_may_hold_one_of_our_words(phrase):
+    """It is another phrase: only what sounds the same as a whole is refused."""
+    gather._check_known(["label"], {"label": phrase})
 
 
 @pytest.mark.parametrize(
