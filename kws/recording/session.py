@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kws.errors import DataError, DeviceError
+from kws.errors import DataError
+from kws.evaluate.tuning.prompted import PAUSE_S, SETTLE_S, next_block, wait_for_word
 from kws.evaluate.tuning.spoken import FULL_SCALE
 from kws.flow import Block, Samples
 from kws.recording.shelf import Shelf
@@ -19,17 +20,10 @@ from kws.terminal.levels import level_db
 if TYPE_CHECKING:
     from kws.sources import Source
 
-PATIENCE_S = 4.0
-"""So long a prompt waits for its word; one that was begun may end later."""
-LONGEST_S = 7.0
 AFTER_S = 0.7
 """So much quiet ends a word."""
 LEAD_S = MARGIN_S
 """Heard from before the prompt: some are quick."""
-PAUSE_S = (0.3, 1.0)
-"""Before a prompt, drawn anew each time: nobody should fall into a rhythm."""
-SETTLE_S = 0.5
-"""What is heard before the first prompt: devices begin with a click."""
 LOOK_S = 0.12
 """How often what was heard so far is looked at."""
 TRIES = 10
@@ -80,21 +74,15 @@ class Session:
         """Hear until a word has ended, or nobody says one."""
         rate = self._source.rate
         self._recent = self._lead()
-        passed, looked = 0.0, LOOK_S
-        while passed < LONGEST_S:
-            piece = self._next()
-            passed += len(piece.audio) / rate
-            if passed < looked:
-                continue
-            looked = passed + LOOK_S
+
+        def ended(passed: float) -> bool | None:
             audio = _joined(self._recent).audio
             found = words(audio, rate)
-            # What is too quiet may be a breath: the word may still come.
-            begun = bool(found) and not is_quiet(audio, rate)
-            if begun and len(audio) >= found[-1][1] + AFTER_S * rate:
-                break
-            if not begun and passed >= PATIENCE_S:
-                break
+            if not found or is_quiet(audio, rate):
+                return None  # what is too quiet may be a breath: the word may still come
+            return len(audio) >= found[-1][1] + AFTER_S * rate
+
+        wait_for_word(lambda: len(self._next().audio) / rate, ended, every_s=LOOK_S)
         return _joined(self._recent)
 
     def _lead(self) -> list[Take]:
@@ -109,9 +97,7 @@ class Session:
 
     def _next(self) -> Take:
         """Hear a block: mono, at the microphone's own rate."""
-        block = next(self._blocks, None)
-        if block is None:
-            raise DeviceError("the microphone gives no more audio")
+        block = next_block(self._blocks)
         self._source.poll_events()
         lost = self._end not in (None, block.start)
         self._end = block.end

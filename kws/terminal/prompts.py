@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kws.errors import DataError, DeviceError
+from kws.errors import DataError
 from kws.evaluate.match import TOLERANCE_S, Word
 from kws.evaluate.tuning.ear import Ear, Stretch, Utterance
+from kws.evaluate.tuning.prompted import PAUSE_S, SETTLE_S, next_block, wait_for_word
 from kws.evaluate.tuning.recorded import STRETCH_S
 from kws.evaluate.tuning.spoken import FULL_SCALE, Spoken, find, trouble
 from kws.flow import AudioLost, DigitalSilence, Samples
@@ -21,15 +22,8 @@ from kws.terminal.lines import sentence
 if TYPE_CHECKING:
     from kws.sources import Source
 
-PATIENCE_S = 4.0
-"""So long a prompt waits for its word; one that was begun may end later."""
-LONGEST_S = 7.0
 TRIES = 3
 """So often one prompt is repeated; then its keyword is given up."""
-PAUSE_S = (0.3, 1.0)
-"""Before a prompt, drawn anew each time: nobody should fall into a rhythm."""
-SETTLE_S = 0.5
-"""What is heard before the first prompt: devices begin with a click."""
 
 
 def rounds(names: Sequence[str], times: int, draw: random.Random) -> list[str]:
@@ -104,13 +98,21 @@ class Prompts:
         """Hear one word; return it, or what was wrong."""
         self._ear.take()  # what was before the prompt is no part of it
         self._clipped, begun = 0, self._now
-        audio, word = np.zeros(0, np.float32), None
-        while (passed := self._now - begun) < LONGEST_S:
+        audio: Samples = np.zeros(0, np.float32)
+        word: Spoken | None = None
+
+        def hear() -> float:
+            nonlocal audio
+            before = self._now
             audio = np.concatenate([audio, self._next()])
+            return self._now - before
+
+        def ended(passed: float) -> bool | None:
+            nonlocal word
             word = find(audio, self._ear.rate)
-            ended = word is not None and passed >= word.end_s + TOLERANCE_S
-            if ended or (passed >= PATIENCE_S and word is None):
-                break
+            return None if word is None else passed >= word.end_s + TOLERANCE_S
+
+        wait_for_word(hear, ended)
         stretch = self._ear.take()
         wrong = trouble(audio, self._ear.rate, word, clipped=self._clipped)
         if word is None or wrong is not None:
@@ -179,9 +181,7 @@ class Prompts:
 
     def _next(self) -> Samples:
         """Hear a block; return it as float32 [n], mono at the model's rate."""
-        block = next(self._blocks, None)
-        if block is None:
-            raise DeviceError("the microphone gives no more audio")
+        block = next_block(self._blocks)
         for event in [*self._source.poll_events(), *self._ear.process(block)]:
             if isinstance(event, DigitalSilence):
                 self._zeros = event.silent
