@@ -102,7 +102,7 @@ class Clock:
         events = SimpleNamespace(Event=partial(Ended, self), Thread=threading.Thread)
         inputs = SimpleNamespace(refresh=lambda: None, devices=list)
         for name, instead in {
-            **{f"{module}.time": self for module in ("daemon", "ears", "listener")},
+            **{f"{module}.time": self for module in ("daemon", "ears")},
             "daemon.SimpleQueue": partial(Asked, self),
             "supervised.elapsed_s": self.monotonic,
             "supervised.threading": events,

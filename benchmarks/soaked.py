@@ -140,7 +140,12 @@ class Soaked:
             patches.enter_context(patch("kws.sinks.jsonl.UNREAD_S", UNREAD_S))
             patches.enter_context(redirect_stdout(stdout.stream))
             patches.enter_context(redirect_stderr(output))
-            self._daemon = Daemon(self._config, lambda one: jacks[one.name].open(), self.notify)
+            self._daemon = Daemon(
+                self._config,
+                lambda one: jacks[one.name].open(),
+                self.notify,
+                clock=self.clock,
+            )
             self._daemon.handle_signals()
             self._daemon.run()
             output.drain(UNREAD_S)

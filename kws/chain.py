@@ -70,7 +70,7 @@ class Chain:
         self._classifiers = [classify(model, index) for index, model in enumerate(models)]
         self.hop = max(stage.hop for stage in self._classifiers)
         self._locate = _locator(cards, self.gate)
-        self._words = {label.name: (label, one.name) for one in models for label in one.card.labels}
+        self._models = models
         self._smoothing = Smoothing(cards, settings.rules)
         roles, levels = settings.roles, settings.levels
         self._verifier = (
@@ -190,7 +190,9 @@ class Chain:
 
     def _detection(self, fired: Fired, block: Block) -> Detection:
         begin = max(fired.start - round(PREROLL_S * self.rate), self.gate.since)
-        wall, (label, model) = block.wall_time, self._words[fired.keyword]
+        wall = block.wall_time
+        model = next(one for one in self._models if fired.keyword in one.keywords)
+        label = next(each for each in model.card.keywords if each.name == fired.keyword)
         return Detection(
             keyword=fired.keyword,
             score=fired.score,
@@ -205,7 +207,7 @@ class Chain:
             role=fired.role,
             wall_time=None if wall is None else wall + (block.end - block.start) / self.rate,
             phrase=label.phrase or label.name,
-            model=model,
+            model=model.name,
         )
 
 

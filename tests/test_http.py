@@ -71,10 +71,7 @@ class Home:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         until(
-            lambda: (
-                self.failure
-                or (self.daemon._network._web.address and self.daemon._network._web._server)
-            )
+            lambda: self.failure or (self.daemon.http_address and self.daemon._network._web._server)
         )
 
     def _run(self):
@@ -90,7 +87,7 @@ class Home:
 
     @property
     def url(self):
-        return "http://{}:{}".format(*self.daemon._network._web.address)
+        return "http://{}:{}".format(*self.daemon.http_address)
 
     def ask(self, method, path, body=None, **headers):
         """Return the status, the headers and what was answered."""
@@ -104,9 +101,7 @@ class Home:
 
     @contextmanager
     def connected(self):
-        connection = http.client.HTTPConnection(
-            *self.daemon._network._web.address, timeout=PATIENCE_S
-        )
+        connection = http.client.HTTPConnection(*self.daemon.http_address, timeout=PATIENCE_S)
         try:
             yield connection
         finally:
@@ -114,7 +109,7 @@ class Home:
 
     def plain(self, data=b""):
         """Return a socket, having sent this."""
-        opened = socket.create_connection(self.daemon._network._web.address, PATIENCE_S)
+        opened = socket.create_connection(self.daemon.http_address, PATIENCE_S)
         opened.sendall(data)
         return opened
 
@@ -469,7 +464,7 @@ def test_others_come_in_with_the_token_only(tmp_path):
             assert home.ask("GET", "/openapi.json", Authorization=wrong)[0] == 401
         assert home.ask("GET", "/openapi.json", Authorization=f"Bearer {TOKEN}")[0] == 200
         client = huggingface_hub.InferenceClient(
-            model=f"http://127.0.0.1:{home.daemon._network._web.address[1]}/v1/classify",
+            model=f"http://127.0.0.1:{home.daemon.http_address[1]}/v1/classify",
             token=TOKEN,
         )
         assert client.audio_classification(recording("WAV"))[0].label == "no"
@@ -546,7 +541,7 @@ def test_a_new_config_turns_nobody_away(tmp_path):
 
         home.write("")
         home.daemon.reload()
-        until(lambda: home.daemon._network._web.address is None)
+        until(lambda: home.daemon.http_address is None)
 
 
 def test_it_says_where_it_answers(tmp_path, monkeypatch):

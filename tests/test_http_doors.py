@@ -242,7 +242,7 @@ def unread(home, requests):
     with socket.socket() as opened:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         opened.settimeout(PATIENCE_S)
-        opened.connect(home.daemon._network._web.address)
+        opened.connect(home.daemon.http_address)
         until(lambda: connections(home))
         [there] = home.daemon._network._web._server._server.server_state.connections
         ours = there.transport.get_extra_info("socket")
@@ -269,7 +269,7 @@ def test_who_pings_and_reads_nothing_is_let_go(home):
     with socket.socket() as opened:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         opened.settimeout(PATIENCE_S)
-        opened.connect(home.daemon._network._web.address)
+        opened.connect(home.daemon.http_address)
         opened.sendall(b"GET /v1/events/ws HTTP/1.1\r\n" + HOST + SOCKET + b"\r\n")
         assert opened.recv(12) == b"HTTP/1.1 101"
         ping = b"\x89\xfd" + bytes(4) + bytes(125)
@@ -453,7 +453,7 @@ def test_a_browser_may_ask_without_the_token_whether_it_may(guarded):
 
 def test_it_is_asked_over_ipv6(guarded):
     known = {"Authorization": f"Bearer {TOKEN}"}
-    assert guarded.daemon._network._web.address[0] == "::1"
+    assert guarded.daemon.http_address[0] == "::1"
     assert guarded.ask("GET", "/openapi.json", **known)[0] == 200
     status, _, labels = guarded.ask("POST", "/v1/classify", recording("FLAC"), **known)
     assert (status, labels[0]["label"]) == (200, "no")

@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from pathlib import Path
 
 import models as tones
 import numpy as np
@@ -344,6 +345,7 @@ def test_a_test_is_small(kind, rate, labels, monkeypatch):
     rng = np.random.default_rng(1)
     model = object.__new__(Model)
     model.card, model.gate, model.initial_state = card, None, []
+    model.path = Path("model.onnx")
 
     def run(self, audio, state=None):
         return rng.random(shape).astype(np.float32) / (labels / 5), []
@@ -391,15 +393,13 @@ class Service:
 
     def __init__(self, monkeypatch, folder, text="", *, source=Quiet):
         self.clock, self.fed, self.facts = Clock(), [], []
-        for module in ("daemon", "ears", "listener"):
-            monkeypatch.setattr(f"kws.serve.{module}.time", self.clock)
         monkeypatch.setattr("kws.serve.ports.inputs.refresh", lambda: None)
         monkeypatch.setattr("kws.serve.logs.begin", lambda settings: None)
         monkeypatch.setattr("kws.serve.audience.Audience.tell", lambda _, f: self.facts.append(f))
         monkeypatch.setattr(Notify, "watchdog", lambda _: self.fed.append(self.clock.now))
         self.path = folder / "kws.toml"
         self.path.write_text(f'[[model]]\npath = "{folder}/tones.onnx"\n{text}')
-        self.daemon = Daemon(self.path, lambda microphone: source(), Notify({}))
+        self.daemon = Daemon(self.path, lambda microphone: source(), Notify({}), clock=self.clock)
         self.daemon._arrange()
 
     @property

@@ -479,7 +479,7 @@ def test_the_daemon_hears_for_others_beside_its_microphone(model, tmp_path, line
     running = threading.Thread(target=daemon.run)
     running.start()
     try:
-        until(lambda: daemon._network._wyoming and daemon._network._wyoming.address)
+        until(lambda: daemon.wyoming_address)
         made = daemon._network._wyoming
         assert visit(made, *[jarvis] * 8) == [["jarvis"]] * 8
         until(lambda: facts.exists() and facts.read_text().count('"jarvis"') > 5)
@@ -506,7 +506,7 @@ def test_a_daemon_without_a_microphone_hears_for_others(model, tmp_path):
     running = threading.Thread(target=daemon.run)
     running.start()
     try:
-        until(lambda: daemon._network._wyoming and daemon._network._wyoming.address)
+        until(lambda: daemon.wyoming_address)
         assert visit(daemon._network._wyoming, jarvis) == [["jarvis"]]
         until(lambda: told)
     finally:

@@ -21,6 +21,7 @@ from kws.serve.build import Built, build
 from kws.serve.config import read
 from kws.serve.ears import DiedError, Ears, MicrophoneRequest
 from kws.serve.http.house import House
+from kws.serve.listener import Clock
 from kws.serve.network import Network, Plan, planned
 from kws.serve.notify import Notify
 from kws.serve.retune import Retuned, retune
@@ -41,28 +42,43 @@ then what they have begun is ended. Python itself takes up to 0.2 s to end."""
 class Daemon:
     """The long-running service. `run` in the main thread; all else from any.
 
-    path: of the config file; None: what holds without one. make: opens a microphone. stuck: a sound
-    system hung when `run` ended, and would keep this process from ending, too.
+    path: of the config file; None: what holds without one. make: opens a microphone. clock: tells
+    the time. stuck: a sound system hung when `run` ended, and would keep this process from ending.
     Raises ConfigError, ModelError: it can't be as the config says.
     """
 
     def __init__(
-        self, path: Path | None, make: Callable[[MicrophoneRequest], Source], notify: Notify
+        self,
+        path: Path | None,
+        make: Callable[[MicrophoneRequest], Source],
+        notify: Notify,
+        *,
+        clock: Clock = time,
     ) -> None:
         heap.keep_small()
-        self._path, self._notify = path, notify
+        self._path, self._notify, self._clock = path, notify, clock
         # Unlike an Event, it may be put into by a signal that interrupts whoever waits for it.
         self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._stopping = self.stuck = False
         self._audience = Audience()
-        self._ears = Ears(make, self._tell)
+        self._ears = Ears(make, self._tell, clock)
         self._plan, self._seats = self._read()
         self._house = House(
             self._ears, self._audience, self.playback, self._built, retune=self.retune
         )
         self._network = Network(self._house)
         self._playing_until: float | None = None
-        self._tested = self._ticked = time.monotonic()
+        self._tested = self._ticked = clock.monotonic()
+
+    @property
+    def http_address(self) -> tuple[str, int] | None:
+        """Host and port at which HTTP is answered; None: it is not. From any thread."""
+        return self._network.http_address
+
+    @property
+    def wyoming_address(self) -> tuple[str, int] | None:
+        """Host and port at which Wyoming is answered; None: it is not yet. From any thread."""
+        return self._network.wyoming_address
 
     def run(self) -> None:
         """Hear until `stop`, SIGTERM or SIGINT. Raises DiedError: it can't go on."""
@@ -112,7 +128,7 @@ class Daemon:
         """Look after everything once."""
         self._audience.check()
         self._network.check()
-        now = time.monotonic()
+        now = self._clock.monotonic()
         stood, self._ticked = now - self._ticked > STOOD_S, now
         if stood:  # they need a moment to hear again, which is neither bad health nor death
             self._ears.woke()
@@ -191,13 +207,13 @@ class Daemon:
 
     def _playback(self, on: bool) -> None:
         settings = self._built.config.playback
-        self._playing_until = time.monotonic() + settings.max_s if on else None
+        self._playing_until = self._clock.monotonic() + settings.max_s if on else None
         self._play()
-        self._tell(Playing(wall_time=time.time(), on=on))
+        self._tell(Playing(wall_time=self._clock.time(), on=on))
 
     def _play(self) -> None:
         settings, until = self._built.config.playback, self._playing_until
-        left = 0.0 if until is None else max(0.0, until - time.monotonic())
+        left = 0.0 if until is None else max(0.0, until - self._clock.monotonic())
         self._ears.do(
             lambda spotter: spotter.playback(
                 left > 0, live=settings.live, raise_to=settings.raise_to, max_s=left
@@ -205,7 +221,7 @@ class Daemon:
         )
 
     def _test(self, built: Built) -> None:
-        self._tested = time.monotonic()
+        self._tested = self._clock.monotonic()
         for model in built.networks:
             off = selftest.deviation(model) or 0.0
             if off > selftest.TOLERANCE:

@@ -15,7 +15,7 @@ from kws.serve.config import Health as Limits
 from kws.serve.config import Microphone
 from kws.serve.feed import Feed
 from kws.serve.keeping import Keeper
-from kws.serve.listener import Hearing, Listener
+from kws.serve.listener import Clock, Hearing, Listener
 from kws.serve.live import Tap
 from kws.serve.ports import Ports
 from kws.serve.supervised import Supervised
@@ -45,13 +45,17 @@ class MicrophoneRequest:
 class Ears:
     """Listeners by microphone.
 
-    make: opens a microphone. told: takes facts, from any thread. live: lets others look on.
+    make: opens a microphone. told: takes facts, from any thread. clock: tells the time. live: lets
+    others look on.
     """
 
     def __init__(
-        self, make: Callable[[MicrophoneRequest], Source], told: Callable[[Fact], None]
+        self,
+        make: Callable[[MicrophoneRequest], Source],
+        told: Callable[[Fact], None],
+        clock: Clock = time,
     ) -> None:
-        self._make, self._told, self._ports = make, told, Ports()
+        self._make, self._told, self._ports, self._clock = make, told, Ports(), clock
         self.live = Feed()
         self._listeners: dict[Microphone, Listener] = {}
         self._health: dict[str, Health] = {}
@@ -75,7 +79,9 @@ class Ears:
 
     def _begun(self, microphone: Microphone, hearing: Hearing, limits: Limits) -> Listener:
         tap = Tap(microphone.name, self.live)
-        listener = Listener(microphone.name, Vital(limits, time.monotonic()), self._told, tap)
+        listener = Listener(
+            microphone.name, Vital(limits, self._clock.monotonic()), self._told, tap, self._clock
+        )
         wanted = MicrophoneRequest(microphone.name, microphone.device, microphone.channel, listener)
         source = Supervised(
             partial(self._make, wanted),
@@ -99,7 +105,7 @@ class Ears:
 
     def alive(self) -> bool:
         """Whether every microphone is heard, or looked for. Raises DiedError: one never will."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         for listener in self._listeners.values():
             if listener.failure is not None:
                 what = f"{type(listener.failure).__name__}: {listener.failure}"
@@ -111,18 +117,21 @@ class Ears:
     def woke(self) -> None:
         """Take note that this process stood still: silence meanwhile means nothing."""
         for listener in self._listeners.values():
-            listener.vital.woke(time.monotonic())
+            listener.vital.woke(self._clock.monotonic())
 
     def health(self) -> list[Health]:
         """Return how each microphone hears, where that has changed."""
-        now, changed = time.monotonic(), []
+        now, changed = self._clock.monotonic(), []
         for listener in self._listeners.values():
             state, reasons = listener.vital.health(now)
             known = self._health.get(listener.name)
             if known is not None and (known.state, len(known.reasons)) == (state, len(reasons)):
                 continue
             found = Health(
-                wall_time=time.time(), microphone=listener.name, state=state, reasons=tuple(reasons)
+                wall_time=self._clock.time(),
+                microphone=listener.name,
+                state=state,
+                reasons=tuple(reasons),
             )
             self._health[listener.name] = found
             if known is not None or state == "degraded":
@@ -132,7 +141,7 @@ class Ears:
     @property
     def status(self) -> str:
         """One line on all of them."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         each = [f"{one.name}: {one.vital.status(now)}" for one in self._listeners.values()]
         return "; ".join(each)
 

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from kws.block_sizes import BlockSizes
 from kws.event_json import detection_event
@@ -27,6 +28,16 @@ CALM_S = 3.0
 """So long a new spotter waits at most for the word to end that is being said."""
 FLUSH_S = 0.3
 """At the end recordings may take so long to be written."""
+
+
+class Clock(Protocol):
+    """The module `time`, or what a test gives in its place."""
+
+    def monotonic(self) -> float:
+        """Return seconds that only go forward."""
+
+    def time(self) -> float:
+        """Return seconds since the epoch."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +64,14 @@ class Listener:
     """
 
     def __init__(
-        self, name: str, vital: Vital, told: Callable[[Fact], None], tap: Tap | None = None
+        self,
+        name: str,
+        vital: Vital,
+        told: Callable[[Fact], None],
+        tap: Tap | None = None,
+        clock: Clock = time,
     ) -> None:
-        self.name, self.vital, self._tap = name, vital, tap
+        self.name, self.vital, self._tap, self._clock = name, vital, tap, clock
         self.failure: BaseException | None = None
         self._told = told
         self._actions: deque[Callable[[], None]] = deque()
@@ -106,17 +122,19 @@ class Listener:
 
     def sign(self) -> None:
         """Take note that the microphone is being looked after."""
-        self.vital.sign(time.monotonic())
+        self.vital.sign(self._clock.monotonic())
 
     def lost(self, reason: str) -> None:
         """Take note that the microphone is away."""
-        self.vital.away(time.monotonic(), reason)
-        self._told(Lost(wall_time=time.time(), microphone=self.name, reason=reason))
+        self.vital.away(self._clock.monotonic(), reason)
+        self._told(Lost(wall_time=self._clock.time(), microphone=self.name, reason=reason))
 
     def returned(self, away_s: float) -> None:
         """Take note that the microphone is back."""
         self._came_back = True
-        self._told(Returned(wall_time=time.time(), microphone=self.name, away_s=round(away_s, 1)))
+        self._told(
+            Returned(wall_time=self._clock.time(), microphone=self.name, away_s=round(away_s, 1))
+        )
 
     def _run(self) -> None:
         try:
@@ -133,9 +151,9 @@ class Listener:
         while self._actions:
             self._actions.popleft()()
         spotter, keeper = self._hearing.spotter, self._hearing.keeper
-        before, began = spotter.stats, time.monotonic()
+        before, began = spotter.stats, self._clock.monotonic()
         found = spotter.process(block)
-        after, ended = spotter.stats, time.monotonic()
+        after, ended = spotter.stats, self._clock.monotonic()
         self.vital.tally.heard(before, after, ended - began, ended)
         heard_s = after.audio_s - before.audio_s
         unusable = heard_s < (block.end - block.start - 0.5) / block.rate
@@ -150,7 +168,7 @@ class Listener:
         if self._next is not None:
             self._follow(self._next, block)
         self.vital.heard(
-            time.monotonic(),
+            self._clock.monotonic(),
             level_db=spotter.level_db,
             gate_open=spotter.gate_open and heard_s > 0,
             unusable=unusable,
@@ -177,7 +195,7 @@ class Listener:
             recording_id = secrets.token_urlsafe(12)  # no request names a file
         return detection_event(
             event,
-            wall_time=time.time(),
+            wall_time=self._clock.time(),
             microphone=self.name,
             recording=recording,
             recording_id=recording_id,

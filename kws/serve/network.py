@@ -42,6 +42,17 @@ class Network:
         self._web = Web(house)
         self._wyoming: Server | None = None
 
+    @property
+    def http_address(self) -> tuple[str, int] | None:
+        """Host and port of HTTP; None: it is not answered. From any thread."""
+        return self._web.address
+
+    @property
+    def wyoming_address(self) -> tuple[str, int] | None:
+        """Host and port of Wyoming; None: it does not listen yet. From any thread."""
+        server = self._wyoming
+        return None if server is None else server.address
+
     def claim(self, plan: Plan) -> None:
         """Take the addresses that must be free. Raises DiedError: one is taken already."""
         self._web.claim(plan.built.config.http)
