@@ -341,6 +341,23 @@ def test_words_are_said_once(voices, tmp_path, monkeypatch):
         assert all(audio.dtype == np.int16 and len(audio) > RATE / 5 for audio in every)
 
 
+def test_more_of_a_word_are_said_after_those_that_are_there(voices, tmp_path, monkeypatch):
+    """Fewer are asked for later: the first of them."""
+    monkeypatch.setattr(renderings.nearmisses, "near_misses", lambda *_: [])
+    few = renderings.rendered(SETTINGS, tmp_path)["no"]
+    said = len(voices.said)
+    more = renderings.rendered({**SETTINGS, "scarce": 5}, tmp_path)["no"]
+    new = len(voices.said) - said
+    (tmp_path / "anew").mkdir()
+    whole = renderings.rendered({**SETTINGS, "scarce": 5}, tmp_path / "anew")["no"]
+    again = renderings.rendered(SETTINGS, tmp_path)["no"]
+
+    assert (3, 5) == (len(few), len(more))
+    assert new == 2
+    for one, other in ((few, more), (whole, more), (few, again)):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=False))
+
+
 def test_no_near_word_is_a_keyword_or_held_out(monkeypatch):
     """Neither by spelling nor by sound, whatever list they come from."""
     some = ["no", "right", "stop", "computer"]

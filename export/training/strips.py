@@ -132,7 +132,7 @@ class Composer:
         skipped = int(rng.integers(0, max(1, len(speech.audio) - self.samples)))
         while at < self.samples:
             pcm = speech.audio[skipped:]
-            audio = _stretch(pcm.astype(np.float32), rng)
+            audio = _stretch(pcm.astype(np.float32), rng, self.stretch)
             ratio = len(audio) / len(pcm)
             for first, last in speech.ours:
                 begin, end = (at + (place - skipped) * ratio for place in (first, last))

@@ -67,7 +67,7 @@ def _trained(recipe: dict[str, Any], decoded: Path, work: Path) -> Verifier:
     torch.manual_seed(recipe["seed"])  # the head's first weights
     network = Verifier(config).eval()
     network.encoder.load_state_dict(encoder_state(work, config.positions))
-    material: dict[bool, tuple[WordComposer, torch.Tensor]] = {}
+    material: dict[bool, tuple[WordComposer, torch.Tensor]] = {}  # with and without voices
 
     def miner(number: int) -> Miner:
         settings = recipe["windows"]
@@ -75,6 +75,7 @@ def _trained(recipe: dict[str, Any], decoded: Path, work: Path) -> Verifier:
         if (voices := shard["voices"]) not in material:
             material[voices] = _composer(recipe, decoded, work, voices=voices)
         composer, rooms = material[voices]
+        composer = dataclasses.replace(composer, stretch=shard["stretch"])
         shares = {kind: settings[kind] for kind in ("words", "speech", "noise")}
         seed = recipe["seed"], shard["seed"]
         return Miner(

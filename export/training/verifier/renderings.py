@@ -66,27 +66,38 @@ def rendered(settings: dict[str, Any], folder: Path) -> dict[str, list[Pcm]]:
 
 def _said(voice: Kokoro, phonemes: Phonemes, text: str, count: int, folder: Path) -> list[Pcm]:
     path = folder / "said" / f"{text.replace(' ', '_')}.npz"
-    if not path.exists():
+    made = _kept(path) if path.exists() else []
+    if len(made) < count:
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = list(_renderings(voice, phonemes.of(text), text, count))
+        made += _renderings(voice, phonemes.of(text), text, range(len(made), count))
         with atomic_write(path) as partial, partial.open("wb") as file:
             np.savez_compressed(
                 file, audio=np.concatenate(made), lengths=[len(audio) for audio in made]
             )
+    return made[:count]
+
+
+def _kept(path: Path) -> list[Pcm]:
     with np.load(path) as kept:
         return np.split(kept["audio"], np.cumsum(kept["lengths"])[:-1])
 
 
-def _renderings(voice: Kokoro, phonemes: str, text: str, count: int) -> Iterator[Pcm]:
-    """Yield renderings that differ in voice, pace and ending, the same ones for the same text."""
+def _renderings(voice: Kokoro, phonemes: str, text: str, numbers: range) -> Iterator[Pcm]:
+    """Yield renderings that differ in voice, pace and ending, the same ones for the same text.
+
+    numbers: which of them; those before are not said again.
+    """
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
     names = list(voice.voices)
-    for number in range(count):
+    for number in range(numbers.stop):
         one, other = rng.choice(len(names), 2, replace=False)
         share = rng.uniform(0, 0.5) if rng.random() < MIXED else 0.0
+        pace = float(rng.uniform(*PACE))
+        if number < numbers.start:
+            continue
         style = voice.voices[names[one]] * np.float32(1 - share)
         style = style + voice.voices[names[other]] * np.float32(share)
-        spoken = voice.say(phonemes + ".!"[number % 2], style, float(rng.uniform(*PACE)))
+        spoken = voice.say(phonemes + ".!"[number % 2], style, pace)
         audio = _trimmed(soxr.resample(spoken, SPOKEN_RATE, RATE))
         if len(audio):
             yield (np.clip(audio, -1, 1) * 32767).astype(np.int16)
