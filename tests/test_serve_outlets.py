@@ -105,13 +105,27 @@ def test_what_a_sink_does_not_expect_kills_its_thread():
 )
 def test_every_item_has_one_fate(steps, broken, size, hang):
     """Sent, failed, dropped, or left in the end: each exactly once, in order."""
-    allowed, seen, count = threading.Semaphore(0), [], 0
+    changed, begun, seen, allowed, count = threading.Condition(), [], [], 0, 0
 
     def take(item):
-        allowed.acquire()
-        seen.append(item)
+        with changed:
+            begun.append(item)
+            changed.wait_for(lambda: allowed > len(seen))
+            seen.append(item)
         if item in broken:
             raise OSError
+
+    def allow(more):
+        nonlocal allowed
+        with changed:
+            allowed += more
+            changed.notify()
+
+    def settled():
+        """Return whether it has ended, or waits in an item for leave to go on."""
+        with changed:
+            waits = len(begun) > len(seen) == allowed
+        return waits or not outlet.running
 
     outlet = Outlet("slow", take, lambda level, text: None, size=size)
     for step in steps:
@@ -119,18 +133,19 @@ def test_every_item_has_one_fate(steps, broken, size, hang):
             outlet.put(count)
             count += 1
         else:
-            allowed.release()
+            allow(1)
     if not hang:
-        allowed.release(count + 1)
+        allow(count + 1)
     outlet.finish()
-    left = outlet.join(0.02 if hang else PATIENCE_S)
+    until(settled)
+    left = outlet.join(0.0 if hang else PATIENCE_S)
 
     assert count == outlet.sent + outlet.failed + outlet.dropped + left
     assert outlet.sent + outlet.failed == len(seen)
     assert outlet.failed == len(broken & set(seen))
     assert sorted(set(seen)) == seen
     assert hang or left == 0
-    allowed.release(count + 1)
+    allow(count + 1)
 
 
 # -- all sinks --------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ class Outlet(Generic[Item]):
         self._take, self._say, self._begin, self._end = take, say, begin, end
         self._wants = wants
         self._waiting: deque[Item] = deque()
-        self._size, self._closing = size, False
+        self._size, self._closing, self._taking = size, False, False
         self._changed = threading.Condition()
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -67,7 +67,8 @@ class Outlet(Generic[Item]):
     def join(self, timeout: float) -> int:
         """Wait for it to end; return how many items were not told in time."""
         self._thread.join(timeout)
-        return len(self._waiting) + self._thread.is_alive()
+        with self._changed:  # a thread that only has not ended yet leaves nothing untold
+            return len(self._waiting) + self._taking
 
     @property
     def running(self) -> bool:
@@ -91,7 +92,10 @@ class Outlet(Generic[Item]):
             if self._begin is not None:
                 self._try(self._begin)
             while (item := self._next()) is not None:
-                self._try(partial(self._take, item), counts=True)
+                try:
+                    self._try(partial(self._take, item), counts=True)
+                finally:
+                    self._taking = False
             if self._end is not None:
                 self._try(self._end)
         except BaseException as error:  # noqa: BLE001 - the daemon ends, and says why
@@ -101,6 +105,7 @@ class Outlet(Generic[Item]):
         with self._changed:
             while not self._waiting and not self._closing:
                 self._changed.wait()
+            self._taking = bool(self._waiting)
             return self._waiting.popleft() if self._waiting else None
 
     def _try(self, step: Callable[[], None], *, counts: bool = False) -> None:
