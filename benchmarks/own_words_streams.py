@@ -29,7 +29,7 @@ class Heard:
     @property
     def ends(self) -> NDArray[np.float64]:
         """When each hop ends, in seconds."""
-        return (np.arange(len(self.features)) + 1) * (HOP / RATE)
+        return np.arange(1, len(self.features) + 1, dtype=np.float64) * (HOP / RATE)
 
     @property
     def hours(self) -> float:

@@ -107,13 +107,13 @@ class Mixer:
             response = self._spectra[int(rng.integers(len(self._spectra)))]
         if rng.random() < FILTERED:
             response = response * _filter(rng)
-        audio = np.fft.irfft(np.fft.rfft(foreground + background, SIZE) * response, SIZE)[:WINDOW]
+        mixed = np.fft.rfft(foreground + background, SIZE) * response
         loud = rng.random() < CLIPPED
         level = rng.uniform(*(LOUD_DB if loud else LEVEL_DB))
-        audio = _scaled(audio.astype(np.float32), level)
+        audio = _scaled(np.fft.irfft(mixed, SIZE)[:WINDOW].astype(np.float32), level)
         hiss = 10 ** (rng.uniform(*HISS_DB) / 20)
-        audio = audio + rng.standard_normal(WINDOW) * hiss
-        found: Samples = audio.clip(-1, 1).astype(np.float32)
+        noisy = audio + rng.standard_normal(WINDOW) * hiss
+        found: Samples = noisy.clip(-1, 1).astype(np.float32)
         return found
 
 
