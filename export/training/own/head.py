@@ -56,7 +56,7 @@ def learn(examples: Examples, words: int, recipe: Recipe, seed: int) -> Head:
     weights[words] = 0.5 / max(other, 0.01)
     head.train()
     for _ in range(recipe.epochs):
-        for places in torch.randperm(len(values)).split(size):
+        for places in torch.split(torch.randperm(len(values)), size):
             if len(places) < size:
                 continue
             logits, _ = head(values[places])

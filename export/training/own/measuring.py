@@ -16,7 +16,6 @@ from export.training.own.calibration import Tail
 from export.training.own.encoder import Encoder
 from export.training.own.features import of_stream
 from export.training.own.gather import Given, Options, Parts
-from export.training.own.head import Head
 from export.training.own.outcome import Background, Result, WordOutcome
 from export.training.own.pack import Pack
 from export.training.own.recipe import Recipe
@@ -24,6 +23,7 @@ from export.training.own.renderings import Said
 from export.training.own.windows import sliding
 from export.training.own.words import Located
 from export.training.recordings import RATE, Pcm
+from export.training.verifier.network import Head
 from kws.card import Card
 from kws.evaluate import peaks, results
 from kws.flow import Samples
@@ -70,7 +70,8 @@ class Measuring:
     def _stream(self, pieces: Sequence[Pcm]) -> NDArray[np.float32]:
         if not pieces:
             return np.zeros((0, *self.pack.calibration.shape[1:]), np.float32)
-        audio = np.concatenate(pieces)[: round(MOST_S * RATE)].astype(np.float32) / 32768
+        whole = np.concatenate(pieces)[: round(MOST_S * RATE)]
+        audio = whole.astype(np.float32) * np.float32(1 / 32768)
         return of_stream(sliding(audio, HOP), self.encoder, self.pack)
 
     @cached_property

@@ -31,6 +31,7 @@ from export.training.own.renderings import Said
 from export.training.own.windows import Mixer
 from export.training.own.words import Located, locate
 from export.training.recordings import Pcm
+from export.training.verifier.network import Head
 from kws.errors import DataError
 
 Say = Callable[[str], None]
@@ -150,8 +151,8 @@ def _fold_learner(
     negatives: Pack,
     words: dict[str, Located],
     recipe: Recipe,
-) -> Callable[[frozenset[int], int], head.Head]:
-    def learn(without: frozenset[int], seed: int) -> head.Head:
+) -> Callable[[frozenset[int], int], Head]:
+    def learn(without: frozenset[int], seed: int) -> Head:
         examples = _examples(planned, codes, negatives, len(words), without)
         return head.learn(examples, len(words), recipe, seed)
 

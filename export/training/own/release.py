@@ -9,9 +9,9 @@ from pathlib import Path
 import kws
 from export.training.own import calibration, head
 from export.training.own.encoder import WINDOW
-from export.training.own.head import Head
 from export.training.own.material import plain
 from export.training.own.measuring import HOP, HOPS_PER_HOUR, Measuring
+from export.training.verifier.network import Head
 from export.write import write
 from kws import card as cards
 from kws import origin
@@ -77,5 +77,5 @@ def _points(labels: list[Label], measuring: Measuring) -> list[OperatingPoint]:
         for rate in RATES if names else ():
             levels = calibration.thresholds(tails, rate)
             measured = results.rate(measuring.passed(levels), hours)
-            points.append(OperatingPoint(rate, role, levels, measured))  # type: ignore[arg-type]
+            points.append(OperatingPoint(rate, role, levels, measured))
     return points
