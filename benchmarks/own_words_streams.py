@@ -29,7 +29,8 @@ class Heard:
     @property
     def ends(self) -> NDArray[np.float64]:
         """When each hop ends, in seconds."""
-        return np.arange(1, len(self.features) + 1, dtype=np.float64) * (HOP / RATE)
+        found: NDArray[np.float64] = (np.arange(len(self.features)) + 1.0) * (HOP / RATE)
+        return found
 
     @property
     def hours(self) -> float:

@@ -70,8 +70,8 @@ class Measuring:
     def _stream(self, pieces: Sequence[Pcm]) -> NDArray[np.float32]:
         if not pieces:
             return np.zeros((0, *self.pack.calibration.shape[1:]), np.float32)
-        pcm = np.concatenate(pieces)[: round(MOST_S * RATE)]
-        audio: Samples = pcm.astype(np.float32) / np.float32(32768)
+        whole = np.concatenate(pieces)[: round(MOST_S * RATE)]
+        audio = whole.astype(np.float32) * np.float32(1 / 32768)
         return of_stream(sliding(audio, HOP), self.encoder, self.pack)
 
     @cached_property

@@ -107,13 +107,14 @@ class Mixer:
             response = self._spectra[int(rng.integers(len(self._spectra)))]
         if rng.random() < FILTERED:
             response = response * _filter(rng)
-        mixed = np.fft.rfft(foreground + background, SIZE) * response
+        spectrum = np.fft.rfft(foreground + background, SIZE) * response
+        heard: Samples = np.fft.irfft(spectrum, SIZE)[:WINDOW].astype(np.float32)
         loud = rng.random() < CLIPPED
         level = rng.uniform(*(LOUD_DB if loud else LEVEL_DB))
-        audio = _scaled(np.fft.irfft(mixed, SIZE)[:WINDOW].astype(np.float32), level)
-        hiss = 10 ** (rng.uniform(*HISS_DB) / 20)
-        noisy = audio + rng.standard_normal(WINDOW) * hiss
-        found: Samples = noisy.clip(-1, 1).astype(np.float32)
+        hiss = rng.standard_normal(WINDOW, np.float32) * np.float32(
+            10 ** (rng.uniform(*HISS_DB) / 20)
+        )
+        found: Samples = (_scaled(heard, level) + hiss).clip(-1, 1)
         return found
 
 
