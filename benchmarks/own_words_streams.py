@@ -29,8 +29,7 @@ class Heard:
     @property
     def ends(self) -> NDArray[np.float64]:
         """When each hop ends, in seconds."""
-        found: NDArray[np.float64] = (np.arange(len(self.features)) + 1.0) * (HOP / RATE)
-        return found
+        return np.arange(1, len(self.features) + 1, dtype=np.float64) * (HOP / RATE)
 
     @property
     def hours(self) -> float:
