@@ -107,48 +107,16 @@ def test_equal_peaks_have_a_tail_too():
     assert [5, 0] == pytest.approx(expected, abs=0.01)
 
 
-def scored(middles, quiet, per_hour):
-    """Return thresholds without and with the rule for noise, and what each costs there.
+def test_one_threshold_for_all_keywords_stays_within_the_rate():
+    """Counted where there are peaks enough; the lowest of the grid that does."""
+    alarms = {name: probability(RNG.exponential(1.5, 200) - 1) for name in "abc"}
+    every = np.concatenate([*alarms.values()])
+    level = search.shared_threshold(alarms, hours=10, per_hour=5)
 
-    middles: of what keywords score in noise, in log-odds. quiet: utterances beside the 300 in
-    noise, which all score high.
-    """
-    rng = np.random.default_rng(1)
-    noisy = {name: probability(rng.normal(middle, 2, 300)) for name, middle in middles.items()}
-    said = {
-        name: np.concatenate([each, probability(rng.normal(9, 1, quiet[name]))])
-        for name, each in noisy.items()
-    }
-    alarms = {name: probability(rng.exponential(1.0, 40) - 2) for name in noisy}
-    given = {"hours": 2, "per_hour": per_hour}
-    free = search.thresholds(said, alarms, **given)
-    ruled = search.thresholds(said, alarms, **given, noisy=noisy)
-    costs = (search.trades(noisy, alarms, levels, hours=2) for levels in (free, ruled))
-    return free, ruled, *costs
-
-
-def test_no_threshold_costs_too_much_in_noise_for_its_last_tenth_of_a_false_alarm():
-    """A word that noise hides gets a lower threshold; the others' budget pays."""
-    middles = {"hidden": 1.0} | dict.fromkeys("abcd", 6)
-    quiet = {"hidden": 10_000} | dict.fromkeys("abcd", 100)
-    free, ruled, before, after = scored(middles, quiet, 3)
-
-    assert before["hidden"].costs > search.STEEPEST
-    assert all(trade.costs <= search.STEEPEST for trade in after.values())
-    assert ruled["hidden"] < free["hidden"]
-    assert ruled["a"] > free["a"]
-    assert sum(trade.per_hour for trade in after.values()) <= 3.01
-
-
-def test_a_rate_that_leaves_no_room_for_the_rule_is_kept():
-    """Then no word is given up for the others: the dearest last tenth is as cheap as can be."""
-    middles = dict.fromkeys("abcde", 1.0) | {"f": 4.0}
-    quiet = {"a": 3_000} | dict.fromkeys("bcdef", 300)
-    _, _, before, after = scored(middles, quiet, 1)
-    dearest = [max(trade.costs for trade in each.values()) for each in (before, after)]
-
-    assert sum(trade.per_hour for trade in after.values()) <= 1.01
-    assert search.STEEPEST < dearest[1] < 0.7 * dearest[0]
+    assert 40 <= int((every >= level).sum()) <= 50
+    assert level < search.shared_threshold(alarms, hours=10, per_hour=1)
+    with pytest.raises(DataError, match="can't support"):
+        search.shared_threshold(alarms, hours=0.5, per_hour=1)
 
 
 def test_a_trade_names_both_thresholds_and_what_lies_between():

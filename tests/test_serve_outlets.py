@@ -134,8 +134,7 @@ def test_every_item_has_one_fate(steps, broken, size, hang):
             count += 1
         else:
             allow(1)
-    if not hang:
-        allow(count + 1)
+    allow(0 if hang else count + 1)
     outlet.finish()
     until(settled)
     left = outlet.join(0.0 if hang else PATIENCE_S)

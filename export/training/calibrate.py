@@ -217,19 +217,17 @@ def find_peaks(
 def operating_points(
     found: Mapping[str, Peaks], *, rates: Sequence[float]
 ) -> tuple[list[OperatingPoint], list[dict[str, Any]]]:
-    """Find thresholds for each role and rate: as few misses as the false alarms allow.
+    """Find the threshold of each role's keywords at each rate.
 
     found: the peaks of each role. Rates below one in the hours recorded are left out. What is
-    measured is told of the recordings that the thresholds were found on, at their own speed. No
-    keyword's threshold costs more in noise than `search.STEEPEST` allows, as far as the rate
-    permits: what each costs stands in a table that is returned beside the points.
+    measured is told of the recordings that the thresholds were found on, at their own speed. What
+    each threshold costs in noise stands in a table that is returned beside the points.
     """
     points, table = [], []
     for role, of in found.items():
         for rate in search.rates_in(of.recorded_hours, rates):
-            chosen = search.thresholds(
-                of.said, of.alarms, hours=of.hours, per_hour=rate, noisy=of.noisy
-            )
+            level = search.shared_threshold(of.alarms, hours=of.hours, per_hour=rate)
+            chosen = dict.fromkeys(of.said, level)
             events = sum(int((of.recorded[name] >= level).sum()) for name, level in chosen.items())
             misses = sum(int((of.said[name] < level).sum()) for name, level in chosen.items())
             points.append(

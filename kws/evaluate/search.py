@@ -23,8 +23,6 @@ LAST_TENTH = 0.1
 """False alarms an hour: what a higher threshold saves must be worth the misses it costs."""
 STEEPEST = 0.03
 """The share of a keyword's utterances in noise that the last tenth of a false alarm may cost."""
-STEEPER = 0.005
-"""By so much more each time, where the false alarms allowed don't suffice for that."""
 
 Table = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Expected share of misses, and false alarms, at each threshold of GRID."""
@@ -56,7 +54,6 @@ def thresholds(
     *,
     hours: float,
     per_hour: float,
-    noisy: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> dict[str, float]:
     """Return thresholds: as few misses as so many false alarms an hour, together, allow.
 
@@ -65,25 +62,41 @@ def thresholds(
     one price of a false alarm is sought, the same for every keyword (the slope that their
     trade-offs share), at which, each choosing its cheapest threshold, all stay within the rate.
     A miss counts as a share of its keyword's utterances: a word of few recordings is no cheaper.
-    noisy: the utterances in noise alone; then no threshold is so high that its last tenth of a
-    false alarm an hour costs more than STEEPEST of them, and the other keywords pay for that.
-    Where the rate doesn't allow it, the share grows until it does.
     Raises DataError: hours too few to speak of such a rate; a keyword that was never said.
     """
-    if per_hour * hours < 1:
-        raise DataError(
-            f"{hours:.2f} h of audio without keywords can't support {per_hour:g} false alarms an "
-            f"hour: ask for {1 / max(hours, 1e-9):.2g} or more, or give more audio"
-        )
+    _check_hours(hours, per_hour)
     for name, peaks in said.items():
         if not len(peaks):
             raise DataError(f"no recording says {name!r}: its threshold can't be found")
     expected = alarm_tail.expected(alarms, LOGITS)
     tables = {name: (_misses(said[name]), expected[name]) for name in said}
-    if noisy is not None:
-        tables = _not_steep(tables, noisy, LAST_TENTH * hours, per_hour * hours)
     chosen = _spend(tables, _cheapest(tables, per_hour * hours), per_hour * hours)
     return {name: round(float(GRID[at]), 4) for name, at in chosen.items()}
+
+
+def shared_threshold(
+    alarms: Mapping[str, NDArray[np.float64]], *, hours: float, per_hour: float
+) -> float:
+    """Return the lowest threshold, the same for all keywords, that stays within the rate.
+
+    alarms, hours: as `thresholds` takes them. Thresholds of their own fit keywords to the handful
+    of events that a few hours hold: on other hours they give more false alarms and more misses than
+    one for all, where the scores of all keywords come from one softmax.
+    Raises DataError: hours too few to speak of such a rate.
+    """
+    _check_hours(hours, per_hour)
+    every = {"": np.concatenate([np.zeros(0), *alarms.values()])}
+    expected = alarm_tail.expected(every, LOGITS)[""]
+    within = np.flatnonzero(expected <= per_hour * hours)
+    return round(float(GRID[within[0] if len(within) else -1]), 4)
+
+
+def _check_hours(hours: float, per_hour: float) -> None:
+    if per_hour * hours < 1:
+        raise DataError(
+            f"{hours:.2f} h of audio without keywords can't support {per_hour:g} false alarms an "
+            f"hour: ask for {1 / max(hours, 1e-9):.2g} or more, or give more audio"
+        )
 
 
 def expected_alarms(alarms: NDArray[np.float64], threshold: float) -> float:
@@ -98,7 +111,11 @@ def trades(
     *,
     hours: float,
 ) -> dict[str, Trade]:
-    """Return what thresholds cost in noise. noisy, alarms, hours: as `thresholds` takes them."""
+    """Return what thresholds cost in noise.
+
+    noisy: by keyword, how high the score rose at each of its utterances in noise; alarms, hours: as
+    `thresholds` takes them.
+    """
     expected, found = alarm_tail.expected(alarms, LOGITS), {}
     for name, level in levels.items():
         at = int(np.abs(LOGITS - logit(level)).argmin())
@@ -118,33 +135,6 @@ def _lower(alarms: NDArray[np.float64], more: float) -> NDArray[np.float64]:
     """Return for each place in GRID the log-odds that give so many more false alarms."""
     lower: NDArray[np.float64] = np.interp(alarms + more, alarms[::-1], LOGITS[::-1])
     return lower
-
-
-def _not_steep(
-    tables: Mapping[str, Table],
-    noisy: Mapping[str, NDArray[np.float64]],
-    more: float,
-    budget: float,
-) -> dict[str, Table]:
-    """Return the tables without the places from which on so few false alarms cost too much.
-
-    There the share of misses is infinite. more: the false alarms that are weighed; budget: those
-    that all keywords may have.
-    """
-    costs = {}
-    for name, (_, alarms) in tables.items():
-        missed = _misses(noisy[name])
-        fewer = np.interp(_lower(alarms, more), LOGITS, missed)
-        costs[name] = np.maximum.accumulate(missed - fewer)
-    steepest = STEEPEST
-    while True:
-        found = {
-            name: (np.where(costs[name] <= steepest, misses, np.inf), alarms)
-            for name, (misses, alarms) in tables.items()
-        }
-        if _total(found, _highest(found)) <= budget or steepest > 1:
-            return found
-        steepest += STEEPER
 
 
 def _highest(tables: Mapping[str, Table]) -> dict[str, int]:
