@@ -16,6 +16,7 @@ from export.training.own.windows import sliding
 from export.training.recordings import RATE, Pcm
 from kws.evaluate.match import Word
 from kws.evaluate.simulation.standard import standard
+from kws.files import atomic_write
 from kws.flow import Samples
 
 
@@ -55,9 +56,8 @@ def heard(work: Path, name: str, encoder: Encoder, audio: Samples, words: list[W
         if not path.is_file():
             begin = max(0, start - WINDOW)
             pieces = sliding(audio[begin : start + size], HOP)[(start - begin) // HOP :]
-            partial = path.with_suffix(".partial.npy")
-            np.save(partial, encoder.features(pieces).astype(np.float16))
-            partial.replace(path)
+            with atomic_write(path) as partial, partial.open("wb") as file:
+                np.save(file, encoder.features(pieces).astype(np.float16))
         blocks.append(np.load(path))
     return Heard(np.concatenate(blocks), words)
 

@@ -8,7 +8,6 @@ import numpy as np
 import soundfile
 
 from export.synthesis import RATE, Samples, Voice, say
-from kws.levels import rms_db
 
 PATH = Path(__file__).parent.parent / "kws" / "models" / "demo.flac"
 RMS, SLT, AWB = Voice("flite", "rms"), Voice("flite", "slt"), Voice("flite", "awb")
@@ -66,7 +65,8 @@ def main() -> None:
 
 
 def _levelled(audio: Samples) -> Samples:
-    louder = np.float32(10 ** ((LEVEL_DB - rms_db(audio)) / 20))
+    level = np.log10(np.mean(audio**2)) * 10  # in float32, as the bundled recording was made
+    louder = np.float32(10 ** ((LEVEL_DB - level) / 20))
     levelled: Samples = np.clip(audio * louder, -1, 1)
     return levelled
 

@@ -289,7 +289,7 @@ def test_however_calls_are_shared_the_same_is_heard(own_and_two, monkeypatch, si
     at = [0, 0, 0]
     while any(a < len(s) for a, s in zip(at, sounds, strict=True)):
         works = [
-            spotters[n].steps(sounds[n][at[n] : at[n] + sizes[n]], RATE, events[n])
+            spotters[n].push_steps(sounds[n][at[n] : at[n] + sizes[n]], RATE, events[n])
             for n in range(3)
             if at[n] < len(sounds[n])
         ]
@@ -309,7 +309,7 @@ def test_streams_ask_the_encoder_together(ten, calls):
     """One call for all streams' windows, none for the other heads; quiet noise is withheld."""
     spotters = [Spotter(ten[::2], gate="none") for _ in range(4)]
     works = [
-        spotter.steps(fresh(number + 20)[0, :HOP], RATE, [])
+        spotter.push_steps(fresh(number + 20)[0, :HOP], RATE, [])
         for number, spotter in enumerate(spotters)
     ]
 
@@ -323,7 +323,7 @@ def test_more_streams_than_a_call_takes_compute_no_window_twice(ten, calls, monk
     monkeypatch.setattr(encoder, "REMEMBERED", 4)
     spotters = [Spotter(ten[::2], gate="none") for _ in range(8)]
     works = [
-        spotter.steps(fresh(number + 40)[0, :HOP], RATE, [])
+        spotter.push_steps(fresh(number + 40)[0, :HOP], RATE, [])
         for number, spotter in enumerate(spotters)
     ]
 
@@ -344,7 +344,7 @@ def test_a_failing_encoder_fails_alone(ten, monkeypatch):
     sounds = [fresh(60)[0, :HOP], np.full(HOP, 4, np.float32), fresh(61)[0, :HOP]]
     events = [[], [], []]
     works = [
-        Spotter(ten[::2], gate="none").steps(s, RATE, e)
+        Spotter(ten[::2], gate="none").push_steps(s, RATE, e)
         for s, e in zip(sounds, events, strict=True)
     ]
     failed = together(works)

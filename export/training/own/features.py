@@ -16,6 +16,7 @@ from export.training.own.windows import Mixer, halves
 from export.training.recordings import Pcm
 from export.training.strips import Word
 from kws.errors import DataError
+from kws.files import atomic_write
 from kws.flow import Samples
 
 BLOCK = 256
@@ -141,13 +142,10 @@ def of_stream(windows: Sequence[Samples], encoder: Encoder, pack: Pack) -> NDArr
 
 
 def _keep(codes: Codes, path: Path) -> None:
-    partial = path.with_suffix(".partial")
     try:
-        with partial.open("wb") as file:
+        with atomic_write(path) as partial, partial.open("wb") as file:
             np.save(file, codes)
-        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise DataError(
             f"{path}: can't be written ({error.strerror}); make room and run the same again: it "
             "goes on"

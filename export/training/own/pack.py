@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from export.training.own.encoder import Features
 from kws.errors import ModelError
+from kws.files import atomic_write
 from kws.session import BUNDLED
 
 PACK = BUNDLED.with_name("negatives.npz")
@@ -57,19 +58,18 @@ class Pack:
 
     def save(self, path: Path) -> None:
         """Write the pack."""
-        partial = path.with_suffix(".partial.npz")
-        np.savez_compressed(
-            partial,
-            mean=self.mean,
-            matrix=self.matrix.astype(np.float16),
-            step=np.float32(self.step),
-            # Components side by side compress better than windows do.
-            learning=np.moveaxis(self.learning, 0, 2),
-            calibration=np.moveaxis(self.calibration, 0, 2),
-            hours=np.float64(self.hours),
-            encoder=np.array(self.encoder),
-        )
-        partial.replace(path)
+        with atomic_write(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(
+                file,
+                mean=self.mean,
+                matrix=self.matrix.astype(np.float16),
+                step=np.float32(self.step),
+                # Components side by side compress better than windows do.
+                learning=np.moveaxis(self.learning, 0, 2),
+                calibration=np.moveaxis(self.calibration, 0, 2),
+                hours=np.float64(self.hours),
+                encoder=np.array(self.encoder),
+            )
 
 
 def load(encoder: str, path: Path = PACK) -> Pack:
