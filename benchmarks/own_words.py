@@ -107,7 +107,7 @@ def measure(path: Path, levels: dict[str, float], streams: dict[str, Heard]) -> 
     events = sum(int((alarms[name] >= level).sum()) for name, level in levels.items())
     ranked = np.sort(np.concatenate(list(alarms.values())))[::-1]
     allowed = int(PER_HOUR * speech.hours)
-    one_level = float(ranked[allowed]) + 1e-6 if len(ranked) > allowed else 0.1
+    shared = float(ranked[allowed]) + 1e-6 if len(ranked) > allowed else 0.1
     found: dict[str, Any] = {
         "thresholds": levels,
         "false_alarms": msgspec.to_builtins(results.rate(events, speech.hours)),
@@ -123,7 +123,7 @@ def measure(path: Path, levels: dict[str, float], streams: dict[str, Heard]) -> 
             for word in levels
         }
         found[name] = _missed(said, levels)
-        found[f"{name}_at_events"] = _missed(said, dict.fromkeys(levels, one_level))
+        found[f"{name}_at_events"] = _missed(said, dict.fromkeys(levels, shared))
     return found
 
 
