@@ -151,7 +151,7 @@ def test_the_runtime_never_needs_the_exporter():
     for path in sources("export"):
         training = "training" in path.parts
         allowed = {"card", "origin", "session", "errors", "flow", "selftest", "gates", "mixing"}
-        allowed |= {"roles", "files", "levels", "install_hint", "foreign", "home"}
+        allowed |= {"roles", "files", "levels", "install_hint", "foreign", "home", "encoder"}
         allowed |= {"cli"} if module(path) == "export.__main__" else set()
         allowed |= {"spotter", "classifiers", "evaluate"} if training else set()
         allowed |= {"sensitivity", "steps", *kws.__all__} if training else set()

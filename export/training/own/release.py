@@ -15,9 +15,11 @@ from export.training.verifier.network import Head
 from export.write import write
 from kws import card as cards
 from kws import origin
-from kws.card import Card, Label, OperatingPoint, Threshold
+from kws.card import Card, Label, OperatingPoint, Stride, Threshold
 from kws.evaluate import results
 
+STRIDE = Stride(hops=3, level=0.02)
+"""Two of five windows are looked at in running speech, and as many words are heard."""
 FAMILY = "kws-own-words"
 BACKGROUND = "_unknown_"
 RATES = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
@@ -62,6 +64,7 @@ def write_model(learnt: Head, levels: Mapping[str, float], measuring: Measuring,
         gate_model=bundled.gate_model,
         data=[origin.Data("recordings and synthesised words of the user's own", "the user's")],
         encoder=measuring.encoder.id,
+        stride=STRIDE,
     )
     write(head.exported(learnt, measuring.pack), card, out, overwrite=True)
     return card
