@@ -18,7 +18,7 @@ from kws.session import load
 from kws.sources.file import AudioFile
 from kws.spotter import Spotter
 from kws.thresholds import Settings
-from kws.verification import choose, joint_cards
+from kws.verification import BUNDLED_VERIFIER, choose, joint_cards
 
 __all__ = ["kws", "model", "paper", "words"]
 
@@ -118,6 +118,8 @@ def test_info_prints_how_it_verifies(kws, verifier):
     assert "the mean of 2 calls, every 0.08 s, at most 6 a second" in done.out
     assert "verified         yes, threshold 0.96" in done.out
     assert "\nverifie" not in plain.out
+    bundled = kws("info", BUNDLED_VERIFIER).out
+    assert 2 == bundled.count(" together: ")  # ten commands and three wake words have a rate each
     assert json.loads(kws("info", verifier, "--json").out)["verification"]["first_weight"] == 0
 
 

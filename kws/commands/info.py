@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +10,7 @@ import typer
 from kws.terminal import options
 
 if TYPE_CHECKING:
-    from kws.card import Card, Rate, Verification
+    from kws.card import Card, Rate, Threshold, Verification
     from kws.origin import Accuracy, Variant
     from kws.session import Model
 
@@ -91,10 +91,11 @@ def _verification(found: Verification) -> Iterator[tuple[str, str]]:
         times += f", a rest of {found.rest_s:g} s after calls that refused all"
     yield "verifies", f"{whose}: log-odds {own} + {first} {found.bias:+g}; {calls}, {times}"
     for name, threshold in found.thresholds.items():
-        rate = "" if threshold.false_alarms is None else f", {_rate(threshold.false_alarms)}"
         level = found.candidates.get(name)
         proposed = "" if level is None else f", candidate from {level:.4g}"
-        yield "verified", f"{name}, threshold {threshold.value:.4g}{rate}{proposed}"
+        yield "verified", f"{name}, threshold {threshold.value:.4g}{proposed}"
+    for line in _shared_rates(found.thresholds):
+        yield "verified", line
     if not found.thresholds:
         yield "verified", "thresholds of 0.5, not calibrated together: `kws tune` finds others"
     for point in found.operating_points:
@@ -165,18 +166,24 @@ def _after_wake(card: Card) -> Iterator[tuple[str, str]]:
 
 
 def _false_alarms(card: Card) -> Iterator[tuple[str, str]]:
-    """What was measured at these thresholds, of all words together that share the figure."""
+    """What was measured at these thresholds."""
+    named = {label.name for label in card.keywords}
+    for line in _shared_rates({n: t for n, t in card.thresholds.items() if n in named}):
+        yield "false alarms", line
+
+
+def _shared_rates(thresholds: Mapping[str, Threshold]) -> Iterator[str]:
+    """Yield each rate once, with all the words that it was measured of together."""
     sharing: list[tuple[Rate, list[str]]] = []
-    for label in card.keywords:
-        threshold = card.thresholds.get(label.name)
-        rate = None if threshold is None else threshold.false_alarms
+    for name, threshold in thresholds.items():
+        rate = threshold.false_alarms
         same = next((names for one, names in sharing if one == rate), None)
         if same is not None:
-            same.append(label.name)
+            same.append(name)
         elif rate is not None:
-            sharing.append((rate, [label.name]))
+            sharing.append((rate, [name]))
     for rate, names in sharing:
-        yield "false alarms", f"{', '.join(names)}{' together' if names[1:] else ''}: {_rate(rate)}"
+        yield f"{', '.join(names)}{' together' if names[1:] else ''}: {_rate(rate)}"
 
 
 def _rate(rate: Rate) -> str:
