@@ -315,7 +315,8 @@ def test_the_keyboard_moves_a_threshold_too(page, pulse):
 
     back = page.find(".strip[data-keyword=yes] button")
     meant = kws.Spotter().thresholds[name]
-    assert back.get_attribute("aria-label") == f"yes: back to the model's {meant:g}"
+    shown = f"{meant:.4f}" if meant > 0.9 else f"{meant:.3f}"
+    assert back.get_attribute("aria-label") == f"yes: back to the model's {shown}"
     back.click()
     assert page.kept(name) == meant
     assert not back.is_displayed()
