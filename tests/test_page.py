@@ -224,7 +224,7 @@ def say(served, pulse, *words):
 
 HEARS = {"hears well", "hears badly"}
 """Between two words a virtual microphone gives nothing but zeros, which is not well."""
-YES, DOWN, ALEXA = "flite-slt/yes.opus", "flite-slt/down.opus", "flite-slt/alexa.opus"
+YES, DOWN, ALEXA = "flite-rms/yes.opus", "flite-slt/down.opus", "flite-slt/alexa.opus"
 """Words that are surely heard: see test_words.py."""
 
 
@@ -374,7 +374,7 @@ def test_many_words_are_shown_in_their_order(page, pulse):
 
 SPEECH = [
     "flite-slt/alexa", "espeak-ng-en-us+f3/off", "flite-awb/stop", "flite-awb/computer",
-    "espeak-ng-en-us/left", "flite-rms/go", "flite-slt/down", "flite-slt/yes",
+    "espeak-ng-en-us/left", "flite-rms/go", "flite-slt/down", "flite-rms/yes",
 ]  # fmt: skip
 LAPTOP = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
