@@ -33,7 +33,7 @@ from kws.terminal.options import parse_levels
 
 RESULT = Path(__file__).with_suffix(".json")
 LATE_S = 0.75
-"""A wake word counts as heard if its event comes at most so many seconds after its end."""
+"""Longest delay, in seconds after a wake word's end, at which its event still counts."""
 
 
 def hear(

@@ -34,7 +34,7 @@ RESULT = Path(__file__).with_suffix(".json")
 VERSIONS = ["kws", "numpy", "onnxruntime", "soxr", "webrtcvad-wheels", "sounddevice", "rich"]
 
 LONGER = {"room noise": 10}
-"""So many times as long: a single recording in which the verifier is called is not the rule."""
+"""How many times as long a kind of audio is: in a minute of noise one sound decides the result."""
 TARGETS = {
     "push.silence.cpu_s_per_s": 0.0008,
     "push.speech.cpu_s_per_s": 0.008,

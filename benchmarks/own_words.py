@@ -138,7 +138,7 @@ def _missed(said: dict[str, NDArray[np.float64]], levels: dict[str, float]) -> d
 
 
 def learn(plan: str, seed: int, words: dict[str, list[Clip]], work: Path) -> dict[str, Any]:
-    """Train by one plan with one seed; return what the training told, and the file."""
+    """Train with one plan and one seed; return the figures and the model's path."""
     count, voices = PLANS[plan]
     phrases = [word.replace("_", " ") for word in sorted(HELD_OUT)] if voices else []
     options = own.Options(
@@ -186,7 +186,7 @@ def _say(line: str) -> None:
 
 
 def main() -> int:
-    """Train, measure, write; what is in the result already is left alone."""
+    """Train, measure and write the result; skip runs that it already holds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path(".material") / "own_words")
     parser.add_argument("--plan", action="append", choices=PLANS, help="else all")

@@ -22,7 +22,7 @@ from kws.flow import Samples
 
 @dataclass(frozen=True)
 class Heard:
-    """What heads hear of a piece of audio: features [hops, steps, width], and words in it."""
+    """A recording as encoder features [hops, steps, width], with the words said in it."""
 
     features: NDArray[np.float16]
     words: list[Word]

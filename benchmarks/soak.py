@@ -78,7 +78,7 @@ class Samples:
 
 
 def measure(hours: float, warm_up: float, *, mounted: bool) -> dict[str, Any]:
-    """Run the daemon for so many hours of audio. mounted: its disk can become full."""
+    """Run the daemon over `hours` of audio; return the result. mounted: its disk can fill up."""
     samples, began = Samples(), time.monotonic()
     # Bound, but nobody listens: whoever connects is refused.
     with (
@@ -135,7 +135,7 @@ def _happened(soaked: Soaked) -> dict[str, Any]:
 
 
 def _look(soaked: Soaked, samples: Samples) -> None:
-    """Measure what is held once the replaced outlets have ended."""
+    """Take a sample of memory, threads and files after the replaced sinks have ended."""
     soaked.ledger.settle(LOOKS * LOOK_S)
     samples.take(soaked.hours)
 

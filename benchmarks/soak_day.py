@@ -17,8 +17,8 @@ from kws.sources.demo import RECORDING
 
 WORDS = Path(__file__).parent.parent / "tests" / "words"
 ROUND_S = 900.0
-"""About so long is a round: a loss of the microphone, and a new config. Most of it is quiet, as at
-home: words cost most of the time that a soak takes."""
+"""Length of a round: the microphone is lost once, the config changes once. Most of it is quiet, as
+a home is: words take most of the run's time."""
 PHASES = 4
 """Configs that take turns, a round each."""
 FLAPS, FLAP_WORD = 8, "stop"
@@ -29,9 +29,9 @@ STALLED = DeviceError("kitchen is gone: no audio for 3 s")
 
 @dataclass(frozen=True)
 class Actions:
-    """What may happen. refuse: so many times no microphone is found.
+    """The faults that a day can cause. refuse: the next `n` attempts find no microphone.
 
-    between: called whenever all is as it was at first; audio waits meanwhile.
+    between: called between rounds, when no fault is active; audio waits until it returns.
     """
 
     reload: Callable[[int], None]
@@ -44,7 +44,7 @@ class Actions:
 
 
 class Day:
-    """A script of so many rounds, about so many hours long.
+    """A scripted day: `rounds` rounds that last about `hours` together.
 
     losses: how often the microphone was taken away; flaps: how often besides, seconds after it had
     come back. expected: words that a spotter hears in the same audio where nothing happens.
